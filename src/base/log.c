@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RULES_MAX 32
+#define LINE_MAX_BYTES 2048
+
+struct rule {
+    char prefix[48]; /* "" = all topics */
+    enum log_level level;
+};
+
+/* Written by log_configure() before threads start; read-only after. */
+static struct rule rules[RULES_MAX] = {{"", LOG_INFO}};
+static unsigned n_rules = 1;
+static unsigned generation = 1;
+static bool as_json;
+static log_sink_fn sink_fn;
+static void *sink_user;
+
+static const char *const level_names[LOG_LEVEL_N] = {"error", "warn", "info", "debug", "trace"};
+
+const char *log_level_to_str(enum log_level level)
+{
+    return level_names[level];
+}
+
+int log_level_from_str(const char *s)
+{
+    for (int i = 0; i < LOG_LEVEL_N; i++) {
+        if (strcmp(s, level_names[i]) == 0) {
+            return i;
+        }
+    }
+    return -EINVAL;
+}
+
+static int parse_rule(char *item, struct rule *ret)
+{
+    char *eq = strchr(item, '=');
+    const char *prefix = eq ? item : "";
+    if (eq) {
+        *eq = '\0';
+    }
+    int level = log_level_from_str(eq ? eq + 1 : item);
+    if (level < 0 || strlen(prefix) >= sizeof(ret->prefix)) {
+        return -EINVAL;
+    }
+    memset(ret, 0, sizeof(*ret));
+    memcpy(ret->prefix, prefix, strlen(prefix));
+    ret->level = (enum log_level)level;
+    return 0;
+}
+
+int log_configure(const char *patterns, bool json)
+{
+    struct rule parsed[RULES_MAX] = {{"", LOG_INFO}};
+    unsigned n = 1;
+    _cleanup_free_ char *copy = mem_strdup(patterns ? patterns : "info");
+    char *save = NULL;
+    for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        if (n == RULES_MAX) {
+            return -EINVAL;
+        }
+        int r = parse_rule(item, &parsed[n]);
+        if (r < 0) {
+            return r;
+        }
+        n++;
+    }
+    memcpy(rules, parsed, sizeof(rules));
+    n_rules = n;
+    as_json = json;
+    generation++;
+    return 0;
+}
+
+void log_set_sink(log_sink_fn sink, void *user)
+{
+    sink_fn = sink;
+    sink_user = user;
+}
+
+/* "rtmp" covers "rtmp" and "rtmp.session", not "rtmps"; the longest prefix wins. */
+static int resolve(const char *name)
+{
+    int level = LOG_INFO;
+    size_t best = 0;
+    for (unsigned i = 0; i < n_rules; i++) {
+        size_t n = strlen(rules[i].prefix);
+        bool covers = n == 0 || (strncmp(name, rules[i].prefix, n) == 0 &&
+                                 (name[n] == '\0' || name[n] == '.'));
+        if (covers && n >= best) {
+            best = n;
+            level = (int)rules[i].level;
+        }
+    }
+    return level;
+}
+
+bool log_enabled(struct log_topic *t, enum log_level level)
+{
+    /* Two threads may resolve the same topic at once: both store the same values, relaxed is enough. */
+    if (__atomic_load_n(&t->generation, __ATOMIC_ACQUIRE) != generation) {
+        __atomic_store_n(&t->level, resolve(t->name), __ATOMIC_RELAXED);
+        __atomic_store_n(&t->generation, generation, __ATOMIC_RELEASE);
+    }
+    return (int)level <= __atomic_load_n(&t->level, __ATOMIC_RELAXED);
+}
+
+/* Control characters are escaped in both forms: a log line is one line, whatever a peer sent. */
+static size_t escape(char *out, size_t room, const char *in, bool json)
+{
+    size_t n = 0;
+    for (; *in && n + 7 < room; in++) {
+        unsigned char c = (unsigned char)*in;
+        if (c < 0x20 || c == 0x7f) {
+            n += (size_t)snprintf(out + n, room - n, json ? "\\u%04x" : "\\x%02x", c);
+        } else if (json && (c == '"' || c == '\\')) {
+            out[n++] = '\\';
+            out[n++] = (char)c;
+        } else {
+            out[n++] = (char)c;
+        }
+    }
+    out[n] = '\0';
+    return n;
+}
+
+void log_write(struct log_topic *t, enum log_level level, const char *fmt, ...)
+{
+    char text[LINE_MAX_BYTES / 2];
+    char escaped[LINE_MAX_BYTES - 256];
+    char line[LINE_MAX_BYTES];
+    char when[CLOCK_RFC3339_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (sink_fn) {
+        sink_fn(sink_user, level, t->name, text);
+        return;
+    }
+    escape(escaped, sizeof(escaped), text, as_json);
+    clock_format_rfc3339(clock_wall_ns(), when);
+    int n = as_json ? snprintf(line, sizeof(line),
+                               "{\"time\":\"%s\",\"level\":\"%s\",\"topic\":\"%s\",\"text\":\"%s\"}\n",
+                               when, level_names[level], t->name, escaped)
+                    : snprintf(line, sizeof(line), "%s %-5s %s: %s\n", when, level_names[level],
+                               t->name, escaped);
+    /* Nothing sensible is left to do when stderr itself fails. */
+    ssize_t ignored = write(STDERR_FILENO, line, (size_t)MIN(n, (int)sizeof(line) - 1));
+    (void)ignored;
+}

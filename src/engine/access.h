@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The access question (design 3): may this peer publish to, or read from, this path? One asynchronous question, one
+ * answer. Every session has a state that waits for it before it allocates media memory. Who answers is set once in the
+ * engine's configuration (service/access does; tests answer themselves). Without an answerer everything is granted.
+ */
+#include "base/error.h"
+#include "io/loop.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct engine;
+
+enum access_action {
+    ACCESS_PUBLISH,
+    ACCESS_READ,
+    ACCESS_ACTION_N,
+};
+
+/* All strings may be NULL; none is kept after access_ask() returns (the callee copies). */
+struct access_request {
+    enum access_action action;
+    const char *protocol; /* "rtmp", "rtmps", "mse", "hls", ... */
+    const char *path;     /* as asked for: already checked by stream_path_check() */
+    const char *query;    /* raw, without "?": keys and tokens may be in it; never logged, never part of a path */
+    const char *user;
+    const char *password;
+    const char *token; /* Bearer */
+    const char *origin; /* WebSocket and page requests */
+    const struct sockaddr *peer;
+    bool encrypted;
+    bool forwarded; /* the request came through a proxy: loopback trust does not apply */
+};
+
+struct access_answer {
+    int result;       /* 0 = granted; -EACCES refused, -EPERM credentials missing, -EBUSY, -ETIMEDOUT ... */
+    struct error err; /* when refused: what may be told to the peer */
+    char path[201];   /* the stream's path, which the answerer may map */
+    int64_t expires_mono_ns; /* 0 = never */
+    uint64_t serial;  /* access_revoke() of this serial ends the session */
+    uint32_t max_bitrate_kbps; /* publish; 0 = no limit */
+};
+
+typedef void (*access_answer_fn)(void *user, const struct access_answer *answer);
+
+/*
+ * Asks from the session's loop; answer is called exactly once there, possibly before this returns, unless the ticket is
+ * cancelled first. Returns NULL when the answer has already been given. Unanswered after 10 s: -ETIMEDOUT.
+ */
+struct access_ticket;
+struct access_ticket *access_ask(struct engine *e, struct loop *l, const struct access_request *req,
+                                 access_answer_fn answer, void *user);
+struct access_ticket *access_cancel(struct access_ticket *t); /* NULL is fine; returns NULL */
+
+/*
+ * The other side. ask runs on the session's loop and must not block: it answers at once, or keeps the ticket, moves the
+ * question to another thread (access_ticket_request() is a private copy and stays valid) and calls access_reply() from any
+ * thread later. A cancelled ticket's reply is dropped.
+ */
+struct access_answerer {
+    void (*ask)(void *user, struct access_ticket *t);
+    void *user;
+};
+const struct access_request *access_ticket_request(const struct access_ticket *t);
+void access_reply(struct access_ticket *t, const struct access_answer *answer);

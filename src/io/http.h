@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * HTTP/1.1 server: connections live on media loops and never change loop. A folder exports a static table of routes; the
+ * program mounts the tables (design 5, 7). A route is either
+ *   media    its handler runs on the connection's loop, and may answer later, stream, or upgrade to a WebSocket;
+ *   control  the bounded request is posted to the control loop as one immutable message; the handler answers there by
+ *            http_reply(), at once or later; the reply comes back as buffers.
+ * Limits: request line 8 KiB, 100 headers, 32 KiB of them, body per route (default 1 MiB); deadlines for header, body and
+ * idle; all refusals are answered with a status and a problem+json body where HTTP still allows it.
+ */
+#include "base/buf.h"
+#include "base/error.h"
+#include "io/conn.h"
+#include "io/loop.h"
+
+struct http_server;
+struct http_request; /* what was asked; immutable once the handler has it */
+struct http_reply;   /* the one answer that is owed for it */
+
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD, /* routed as GET; the server drops the body */
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_PATCH,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_METHOD_N,
+};
+
+enum http_route_kind {
+    HTTP_ROUTE_MEDIA,
+    HTTP_ROUTE_CONTROL,
+};
+
+struct http_route {
+    enum http_method method;
+    enum http_route_kind kind;
+    /*
+     * "/api/v1/streams", "/api/v1/streams/{path+}": {name} is one segment, {name+} takes the rest (at least one segment),
+     * "/{path+}/mse" matches a suffix. Decoded values. Precedence: literal over {name} over {name+} with suffix over
+     * {name+}; verbs come before a greedy end.
+     */
+    const char *pattern;
+    void (*handle)(void *user, struct http_request *req, struct http_reply *reply);
+    size_t max_body_bytes; /* 0 = default */
+    /* For OpenAPI (api/openapi.c): NULL summary hides the route from the document. */
+    const char *summary;
+    const struct model *body_model;
+    const struct model *reply_model;
+    const char *scope; /* access scope an API key needs: "read", "admin"; NULL = public */
+};
+
+/* ---- request (any thread once posted; strings live as long as the request) ---- */
+enum http_method http_request_method(const struct http_request *r);
+const char *http_request_path(const struct http_request *r);  /* decoded, normalised, starts with "/" */
+const char *http_request_query(const struct http_request *r); /* raw, "" when none */
+const char *http_request_param(const struct http_request *r, const char *name); /* of the pattern; NULL when absent */
+/* First header of that name (any case), NULL when absent. */
+const char *http_request_header(const struct http_request *r, const char *name);
+/* Decoded value of a query key into buf; false when absent or too long. */
+bool http_request_query_get(const struct http_request *r, const char *key, char *buf, size_t size);
+struct bytes http_request_body(const struct http_request *r);
+const struct conn_addr *http_request_peer(const struct http_request *r);
+bool http_request_is_tls(const struct http_request *r);
+/* Loop the connection lives on. */
+struct loop *http_request_loop(const struct http_request *r);
+const struct http_route *http_request_route(const struct http_request *r);
+
+/* ---- reply (on the handler's loop) ---- */
+/* Headers before the body; values are checked for CR and LF (asserted). */
+void http_reply_header(struct http_reply *p, const char *name, const char *value);
+/* The whole answer at once; takes *body's reference (may be NULL). Consumes p. */
+void http_reply_send(struct http_reply *p, int status, const char *content_type, struct buf **body);
+/* problem+json (RFC 9457): code is the stable machine word ("not-found"), err the field path and sentence. Consumes p. */
+void http_reply_problem(struct http_reply *p, int status, const char *code, const struct error *err);
+/*
+ * A file by descriptor with ranges (RFC 9110 14), ETag and Last-Modified; takes fd. Consumes p. Media routes.
+ */
+void http_reply_file(struct http_reply *p, int fd, const char *content_type, const char *cache_control);
+/* Streamed answer (chunked): begin, then writes until end. on_gone tells that the client left; p is dead after end or gone. */
+void http_reply_begin(struct http_reply *p, int status, const char *content_type);
+int http_reply_write(struct http_reply *p, struct buf **b); /* -ENOBUFS: over the bound (1 MiB queued), stream is cut */
+void http_reply_end(struct http_reply *p);
+void http_reply_on_gone(struct http_reply *p, void (*on_gone)(void *user), void *user);
+/* Media routes: takes the connection off HTTP after a WebSocket handshake; see io/ws.h. */
+
+/* ---- server (control thread) ---- */
+struct http_server_config {
+    const char *server_name; /* Server header; NULL = none */
+    unsigned header_timeout_ms; /* 10000 */
+    unsigned body_timeout_ms;   /* 30000 without progress */
+    unsigned idle_timeout_ms;   /* 60000 keep-alive */
+    size_t max_body_bytes;      /* 1 MiB */
+    /* Runs before the handler, on the connection's loop, for every routed request: false = it has replied (401, 403, ...). */
+    bool (*guard)(void *user, struct http_request *req, struct http_reply *reply);
+    void *guard_user;
+};
+struct http_server *http_server_new(const struct http_server_config *config, struct loop *control);
+/* Before the first listener. Tables are static and stay valid; user is passed to each handler. Asserts on ambiguous patterns. */
+void http_server_mount(struct http_server *s, const struct http_route *routes, unsigned n, void *user);
+/* Calls each for every mounted route, for OpenAPI. */
+void http_server_each_route(struct http_server *s, void (*each)(void *arg, const struct http_route *r), void *arg);
+int http_server_listen(struct http_server *s, const struct listener_config *config, struct loop *const *loops,
+                       unsigned n_loops, struct error *err);
+struct listener *http_server_listener(struct http_server *s, unsigned i); /* NULL past the last */
+uint64_t http_server_live(const struct http_server *s); /* connections */
+/* Stops listening, ends connections (waits for the loops), frees. Replies still owed are dropped when they come. */
+struct http_server *http_server_free(struct http_server *s);

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/loop.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+struct loop {
+    uv_loop_t uv;
+    char name[16]; /* what a thread name can hold */
+    int index;
+    bool started; /* has a thread of its own */
+    atomic_bool stopping;
+    pthread_t thread;
+
+    /* Posted messages: senders push under the lock, the loop takes the whole chain at once. */
+    pthread_mutex_t lock;
+    struct loop_msg *head;
+    struct loop_msg **tail;
+    uv_async_t bell;
+
+    uv_prepare_t before_poll;
+    uv_check_t after_poll;
+    uv_idle_t spin; /* active while tasks wait, so that the poll does not block */
+    struct list stages[LOOP_STAGE_N];
+
+    int64_t now_ns;     /* 0: not read yet in this pass */
+    int64_t window_ns;  /* start of the one-second window of the busy share */
+    uint64_t idle_ns;   /* libuv's total of time spent in the poll, at the start of the window */
+    atomic_uint busy_permille;
+};
+
+struct loop_timer {
+    uv_timer_t uv;
+    loop_timer_fn fn;
+    void *user;
+};
+
+static __thread struct loop *current;
+
+static bool tasks_waiting(const struct loop *l)
+{
+    for (int i = 0; i < LOOP_STAGE_N; i++) {
+        if (!list_empty(&l->stages[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void deliver_messages(struct loop *l)
+{
+    pthread_mutex_lock(&l->lock);
+    struct loop_msg *m = l->head;
+    l->head = NULL;
+    l->tail = &l->head;
+    pthread_mutex_unlock(&l->lock);
+    while (m) {
+        struct loop_msg *next = m->next;
+        m->deliver(l, m);
+        m = next;
+    }
+}
+
+static void on_bell(uv_async_t *bell)
+{
+    deliver_messages(bell->data);
+}
+
+/* A task that is deferred again while its own stage runs waits for the next iteration: no task can starve the poll. */
+static void run_stage(struct list *stage)
+{
+    struct list batch;
+    if (list_empty(stage)) {
+        return;
+    }
+    list_init(&batch);
+    batch = *stage;
+    batch.next->prev = &batch;
+    batch.prev->next = &batch;
+    list_init(stage);
+    while (!list_empty(&batch)) {
+        struct loop_task *t = LIST_ENTRY(batch.next, struct loop_task, node);
+        list_remove(&t->node);
+        t->run(t);
+    }
+}
+
+static void run_tasks(struct loop *l)
+{
+    for (int i = 0; i < LOOP_STAGE_N; i++) {
+        run_stage(&l->stages[i]);
+    }
+}
+
+static void on_after_poll(uv_check_t *check)
+{
+    struct loop *l = check->data;
+    run_tasks(l);
+    l->now_ns = 0;
+}
+
+static void account_busy(struct loop *l)
+{
+    int64_t now = clock_mono_ns();
+    int64_t window = now - l->window_ns;
+    if (window < NS_PER_S) {
+        return;
+    }
+    uint64_t idle = uv_metrics_idle_time(&l->uv);
+    int64_t busy = MAX(window - (int64_t)(idle - l->idle_ns), (int64_t)0);
+    atomic_store_explicit(&l->busy_permille, (unsigned)(busy * 1000 / window), memory_order_relaxed);
+    l->window_ns = now;
+    l->idle_ns = idle;
+}
+
+static void on_spin(uv_idle_t *idle)
+{
+}
+
+static void on_before_poll(uv_prepare_t *prepare)
+{
+    struct loop *l = prepare->data;
+    /* Timers run before this: what they deferred is drained before the loop sleeps, not after. */
+    run_tasks(l);
+    if (tasks_waiting(l)) {
+        uv_idle_start(&l->spin, on_spin);
+    } else {
+        uv_idle_stop(&l->spin);
+    }
+    account_busy(l);
+    /* The poll sleeps: whoever asks after it reads the clock anew. */
+    l->now_ns = 0;
+}
+
+struct loop *loop_new(const char *name, int index)
+{
+    struct loop *l = mem_new(struct loop);
+    snprintf(l->name, sizeof(l->name), "%s", name);
+    l->index = index;
+    l->tail = &l->head;
+    pthread_mutex_init(&l->lock, NULL);
+    for (int i = 0; i < LOOP_STAGE_N; i++) {
+        list_init(&l->stages[i]);
+    }
+    if (uv_loop_init(&l->uv) < 0 || uv_async_init(&l->uv, &l->bell, on_bell) < 0) {
+        fprintf(stderr, "mast: cannot create an event loop, aborting\n");
+        abort();
+    }
+    uv_prepare_init(&l->uv, &l->before_poll);
+    uv_check_init(&l->uv, &l->after_poll);
+    uv_idle_init(&l->uv, &l->spin);
+    l->bell.data = l->before_poll.data = l->after_poll.data = l->spin.data = l;
+    uv_prepare_start(&l->before_poll, on_before_poll);
+    uv_check_start(&l->after_poll, on_after_poll);
+    uv_loop_configure(&l->uv, UV_METRICS_IDLE_TIME);
+    l->window_ns = clock_mono_ns();
+    return l;
+}
+
+static void run_until_stopped(struct loop *l)
+{
+    struct loop *outer = current;
+    current = l;
+    while (!atomic_load(&l->stopping)) {
+        uv_run(&l->uv, UV_RUN_ONCE);
+    }
+    deliver_messages(l);
+    current = outer;
+}
+
+static void *thread_main(void *arg)
+{
+    struct loop *l = arg;
+    pthread_setname_np(pthread_self(), l->name);
+    run_until_stopped(l);
+    return NULL;
+}
+
+int loop_start(struct loop *l)
+{
+    int r = pthread_create(&l->thread, NULL, thread_main, l);
+    if (r != 0) {
+        return -r;
+    }
+    l->started = true;
+    return 0;
+}
+
+void loop_run(struct loop *l)
+{
+    run_until_stopped(l);
+}
+
+static void on_run_once_timeout(void *user)
+{
+}
+
+void loop_run_once(struct loop *l, unsigned max_ms)
+{
+    struct loop *outer = current;
+    struct loop_timer *limit = loop_timer_new(l, on_run_once_timeout, NULL);
+    current = l;
+    loop_timer_start(limit, max_ms);
+    uv_run(&l->uv, UV_RUN_ONCE);
+    loop_timer_free(limit);
+    current = outer;
+}
+
+void loop_stop(struct loop *l)
+{
+    atomic_store(&l->stopping, true);
+    uv_async_send(&l->bell);
+}
+
+void loop_free(struct loop *l)
+{
+    if (!l) {
+        return;
+    }
+    if (l->started) {
+        pthread_join(l->thread, NULL);
+    }
+    /* What was posted after the thread ended still owns memory; it is delivered here, on the freeing thread. */
+    struct loop *outer = current;
+    current = l;
+    deliver_messages(l);
+    run_tasks(l);
+    uv_close((uv_handle_t *)&l->bell, NULL);
+    uv_close((uv_handle_t *)&l->before_poll, NULL);
+    uv_close((uv_handle_t *)&l->after_poll, NULL);
+    uv_close((uv_handle_t *)&l->spin, NULL);
+    while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0) {
+        /* Owners closed their handles; only close callbacks are left to run. */
+        run_tasks(l);
+    }
+    int r = uv_loop_close(&l->uv);
+    assert(r == 0);
+    (void)r;
+    current = outer;
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+uv_loop_t *loop_uv(struct loop *l)
+{
+    return &l->uv;
+}
+
+int loop_index(const struct loop *l)
+{
+    return l->index;
+}
+
+const char *loop_name(const struct loop *l)
+{
+    return l->name;
+}
+
+struct loop *loop_current(void)
+{
+    return current;
+}
+
+bool loop_is_current(const struct loop *l)
+{
+    return current == l;
+}
+
+int64_t loop_now_ns(struct loop *l)
+{
+    if (l->now_ns == 0) {
+        l->now_ns = clock_mono_ns();
+    }
+    return l->now_ns;
+}
+
+unsigned loop_busy_permille(const struct loop *l)
+{
+    return atomic_load_explicit(&l->busy_permille, memory_order_relaxed);
+}
+
+void loop_post(struct loop *l, struct loop_msg *m)
+{
+    m->next = NULL;
+    pthread_mutex_lock(&l->lock);
+    bool first = l->head == NULL;
+    *l->tail = m;
+    l->tail = &m->next;
+    pthread_mutex_unlock(&l->lock);
+    if (first) {
+        uv_async_send(&l->bell);
+    }
+}
+
+struct call {
+    struct loop_msg msg;
+    void (*fn)(struct loop *l, void *arg);
+    void *arg;
+    uv_sem_t *done; /* NULL: nobody waits */
+};
+
+static void deliver_call(struct loop *l, struct loop_msg *m)
+{
+    struct call *c = CONTAINER_OF(m, struct call, msg);
+    uv_sem_t *done = c->done;
+    c->fn(l, c->arg);
+    free(c);
+    if (done) {
+        uv_sem_post(done);
+    }
+}
+
+static void post_call(struct loop *l, void (*fn)(struct loop *, void *), void *arg, uv_sem_t *done)
+{
+    struct call *c = mem_new(struct call);
+    *c = (struct call){.msg.deliver = deliver_call, .fn = fn, .arg = arg, .done = done};
+    loop_post(l, &c->msg);
+}
+
+void loop_call(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
+{
+    post_call(l, fn, arg, NULL);
+}
+
+void loop_call_wait(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
+{
+    uv_sem_t done;
+    if (loop_is_current(l)) {
+        fn(l, arg);
+        return;
+    }
+    uv_sem_init(&done, 0);
+    post_call(l, fn, arg, &done);
+    uv_sem_wait(&done);
+    uv_sem_destroy(&done);
+}
+
+void loop_task_init(struct loop_task *t, void (*run)(struct loop_task *t))
+{
+    list_init(&t->node);
+    t->run = run;
+}
+
+void loop_defer(struct loop *l, enum loop_stage stage, struct loop_task *t)
+{
+    assert(stage < LOOP_STAGE_N);
+    if (list_empty(&t->node)) {
+        list_append(&l->stages[stage], &t->node);
+    }
+}
+
+void loop_task_cancel(struct loop_task *t)
+{
+    list_remove(&t->node);
+}
+
+bool loop_task_pending(const struct loop_task *t)
+{
+    return !list_empty(&t->node);
+}
+
+static void on_timer(uv_timer_t *uv)
+{
+    struct loop_timer *t = CONTAINER_OF(uv, struct loop_timer, uv);
+    t->fn(t->user);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(CONTAINER_OF((uv_timer_t *)handle, struct loop_timer, uv));
+}
+
+struct loop_timer *loop_timer_new(struct loop *l, loop_timer_fn fn, void *user)
+{
+    struct loop_timer *t = mem_new(struct loop_timer);
+    t->fn = fn;
+    t->user = user;
+    uv_timer_init(&l->uv, &t->uv);
+    return t;
+}
+
+void loop_timer_start(struct loop_timer *t, uint64_t delay_ms)
+{
+    uv_timer_start(&t->uv, on_timer, delay_ms, 0);
+}
+
+void loop_timer_stop(struct loop_timer *t)
+{
+    uv_timer_stop(&t->uv);
+}
+
+bool loop_timer_active(const struct loop_timer *t)
+{
+    return uv_is_active((const uv_handle_t *)&t->uv);
+}
+
+struct loop_timer *loop_timer_free(struct loop_timer *t)
+{
+    if (t) {
+        uv_close((uv_handle_t *)&t->uv, on_timer_closed);
+    }
+    return NULL;
+}

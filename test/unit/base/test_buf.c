@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../unit.h"
+
+#include "base/buf.h"
+
+static void test_last_unref_returns_the_memory(void **state)
+{
+    struct buf *b = buf_copy(BYTES_STR("abc"));
+    struct buf *second = buf_ref(b);
+    assert_int_equal(buf_live_count(), 1);
+    assert_int_equal(buf_live_bytes(), 3);
+    buf_unref(&b);
+    assert_null(b);
+    assert_true(bytes_equal_str(buf_view(second), "abc"));
+    buf_unref(&second);
+    assert_int_equal(buf_live_count(), 0);
+    assert_int_equal(buf_live_bytes(), 0);
+}
+
+static void test_a_reader_stops_at_its_end(void **state)
+{
+    struct rd r = rd_init(BYTES("\x01\x02\x03", 3));
+    assert_int_equal(rd_u16be(&r), 0x0102);
+    assert_int_equal(rd_u16be(&r), 0);
+    assert_true(rd_failed(&r));
+    assert_int_equal(rd_u8(&r), 0);
+}
+
+static void test_out_grows_and_terminates(void **state)
+{
+    struct out o = {0};
+    for (int i = 0; i < 100; i++) {
+        out_printf(&o, "%03d,", i);
+    }
+    assert_int_equal(o.len, 400);
+    assert_string_equal(out_str(&o) + 392, "098,099,");
+    out_done(&o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_last_unref_returns_the_memory),
+        cmocka_unit_test(test_a_reader_stops_at_its_end),
+        cmocka_unit_test(test_out_grows_and_terminates),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
