@@ -1,0 +1,93 @@
+# The front door. Meson does the building (docs/internals/README.md); this installs what is missing and calls it.
+# Two commands on a fresh Debian 12: `make run` and `make test`.
+
+BUILD         ?= build
+FUZZ_SECONDS  ?= 60
+PREFIX        ?= /usr/local
+RUN_ARGS      ?= --demo
+JOBS          ?= $(shell nproc)
+
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
+
+.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install deps format lint clean
+
+run: build
+	@tools/deps run
+	@$(BUILD)/src/app/mast serve $(RUN_ARGS)
+
+deps:
+	@tools/deps build run test fuzz lint bench
+
+build: $(BUILD)/build.ninja web/dist/index.html
+	@ninja -C $(BUILD) -j $(JOBS) --quiet
+
+# Without cmocka the tests are left out, so that `make run` needs less; `make test` switches them on.
+$(BUILD)/build.ninja: meson.build meson_options.txt
+	@tools/deps build
+	@[ -f $@ ] || meson setup $(BUILD) --prefix $(PREFIX) -Dtests=false -Dbench=false >/dev/null
+	@touch $@
+
+web: web/dist/index.html
+web/dist/index.html: $(WEB_SOURCES)
+	@tools/deps build
+	@cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+	@touch $@
+
+test: test-unit test-e2e
+
+test-unit: build
+	@tools/deps test
+	@tools/check-floors
+	@meson configure $(BUILD) -Dtests=true -Dbench=true
+	@ninja -C $(BUILD) -j $(JOBS) --quiet
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
+
+# One media test at a time: they share two cores with the encoders they start.
+test-e2e: test-unit test/e2e/node_modules/.package-lock.json
+	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) node --test --test-concurrency=1 .
+
+test/e2e/node_modules/.package-lock.json: test/e2e/package-lock.json
+	@cd test/e2e && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test-long: test-unit test/e2e/node_modules/.package-lock.json
+	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) MAST_LONG=1 node --test --test-concurrency=1 long/
+
+bench: build
+	@tools/deps bench
+	@bench/run
+
+sanitize:
+	@tools/deps build test
+	@[ -d $(BUILD)-asan ] || meson setup $(BUILD)-asan -Db_sanitize=address,undefined -Dbench=false >/dev/null
+	@ninja -C $(BUILD)-asan -j $(JOBS) --quiet
+	@meson test -C $(BUILD)-asan --no-rebuild --print-errorlogs
+
+tsan:
+	@tools/deps build test
+	@[ -d $(BUILD)-tsan ] || meson setup $(BUILD)-tsan -Db_sanitize=thread -Dbench=false >/dev/null
+	@ninja -C $(BUILD)-tsan -j $(JOBS) --quiet
+	@meson test -C $(BUILD)-tsan --no-rebuild --print-errorlogs
+
+fuzz:
+	@tools/deps build fuzz
+	@[ -d $(BUILD)-fuzz ] || CC=clang-14 meson setup $(BUILD)-fuzz -Dfuzz=true -Dtests=false -Dbench=false \
+		-Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	@ninja -C $(BUILD)-fuzz -j $(JOBS) --quiet
+	@tools/fuzz $(BUILD)-fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+install: build
+	@ninja -C $(BUILD) -j $(JOBS) --quiet install
+
+format:
+	@tools/deps lint
+	@git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+
+lint: build
+	@tools/deps lint
+	@tools/check-floors
+	@git ls-files '*.c' '*.h' | xargs clang-format-14 --dry-run -Werror
+	@git ls-files 'src/*.c' | xargs -P $(JOBS) -n 8 clang-tidy-14 --quiet -p $(BUILD)
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz web/dist
