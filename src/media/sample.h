@@ -26,8 +26,9 @@ typedef uint32_t form_mask;
 #define FORM_BIT(f) (1u << (f))
 
 enum sample_flag {
-    SAMPLE_KEY = 1 << 0,           /* decoding can start here; starts a group (video) */
-    SAMPLE_LEADING = 1 << 1,       /* needs pictures before the key frame: skipped after an open-GOP key */
+    SAMPLE_KEY = 1 << 0, /* decoding can start here; starts a group (video) */
+    SAMPLE_LEADING =
+        1 << 1, /* needs pictures before the key frame: skipped after an open-GOP key */
     SAMPLE_DROPPABLE = 1 << 2,     /* no other sample needs it */
     SAMPLE_DISCONTINUITY = 1 << 3, /* first of its epoch on this track; set by the home loop */
 };
@@ -37,26 +38,29 @@ struct sample {
     uint16_t track;   /* index into the stream's tracks */
     uint16_t flags;   /* enum sample_flag */
     uint32_t epoch;
-    uint64_t seq;     /* of the stream, rises by one over all tracks */
+    uint64_t seq; /* of the stream, rises by one over all tracks */
     uint64_t group;
-    int64_t dts_ns;   /* before stamping: the publisher's time line, unwrapped; after: stream time */
+    int64_t dts_ns; /* before stamping: the publisher's time line, unwrapped; after: stream time */
     int64_t pts_ns;
-    int64_t duration_ns; /* that of the previous sample of this track (design 3); of the first one, a guess from the parameters */
-    int64_t arrival_ns;  /* monotonic: when its last byte was received */
+    int64_t
+        duration_ns; /* that of the previous sample of this track (design 3); of the first one, a guess from the parameters */
+    int64_t arrival_ns; /* monotonic: when its last byte was received */
     struct track_params *params;
     struct buf *payload;
-    _Atomic(struct buf *) forms[FORM_N]; /* filled once by compare-and-swap, by whoever needs it first */
+    _Atomic(struct buf *)
+        forms[FORM_N]; /* filled once by compare-and-swap, by whoever needs it first */
 };
 
 /* Takes over the references in *payload and params (ref'd by the callee: params stays the caller's). One reference. */
-struct sample *sample_new(unsigned track, struct track_params *params, struct buf **payload, int64_t dts_ns,
-                          int64_t pts_ns, unsigned flags, int64_t arrival_ns);
+struct sample *sample_new(unsigned track, struct track_params *params, struct buf **payload,
+                          int64_t dts_ns, int64_t pts_ns, unsigned flags, int64_t arrival_ns);
 struct sample *sample_ref(struct sample *s);
 void sample_unref(struct sample **ps);
 uint64_t sample_live_count(void);
 
 /* Makers of forms register once at start-up (before loops run); a maker is pure and may run on any loop. */
-typedef struct buf *(*form_make_fn)(const struct sample *s); /* NULL: this sample has no such form (skipped) */
+typedef struct buf *(*form_make_fn)(
+    const struct sample *s); /* NULL: this sample has no such form (skipped) */
 void form_register(enum form f, form_make_fn make);
 /* The form, made now if nobody did yet; a borrowed view that lives as long as the sample. NULL = skip the sample. */
 struct buf *sample_form(struct sample *s, enum form f);

@@ -43,20 +43,23 @@ struct track_params {
     uint16_t height;
     uint32_t fps_num; /* 0/0 when the parameter sets do not say */
     uint32_t fps_den;
-    uint8_t reorder_depth; /* pictures; 0 = dts equals pts */
+    uint8_t reorder_depth;   /* pictures; 0 = dts equals pts */
     uint8_t nal_length_size; /* of what the publisher sends; canonical bytes always use 4 */
     /* audio */
     uint32_t sample_rate;
     uint8_t channels;
-    uint16_t frame_samples; /* per access unit: AAC 1024 (960), MP3 1152, Opus 0 = varies */
+    uint16_t frame_samples;   /* per access unit: AAC 1024 (960), MP3 1152, Opus 0 = varies */
     uint16_t preroll_samples; /* Opus pre-skip */
 };
 
-/* Parses config, fills everything above. -EINVAL with err when config is not what the codec needs; -ENOMEM. */
-int track_params_new(enum codec codec, struct bytes config, struct track_params **ret, struct error *err);
+/* Parses config, fills everything above. -EINVAL with err when config is not what the codec needs; -ENOMEM.
+ * For MP3, which has no configuration of its own, config is the beginning of a frame. */
+int track_params_new(enum codec codec, struct bytes config, struct track_params **ret,
+                     struct error *err);
 struct track_params *track_params_ref(struct track_params *p);
 void track_params_unref(struct track_params **pp);
-/* Same codec and same config bytes. */
+uint64_t track_params_live_count(void);
+/* Same codec, same config bytes, and same size and sample rate where these are not in the config (VP9, MP3). NULLs are fine. */
 bool track_params_equal(const struct track_params *a, const struct track_params *b);
 
 const char *codec_to_str(enum codec c); /* "h264", "hevc", "av1", "vp9", "aac", "opus", "mp3" */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * NAL units of H.264 and HEVC, whichever way they are packed: behind a length of 1, 2 or 4 bytes (ISO/IEC 14496-15) or
+ * behind start codes (Annex B). Views only, no allocation; zero-length units are stepped over. Also the bounded lists of
+ * parameter sets that both codecs keep. Any thread.
+ */
+#include "base/buf.h"
+
+struct nal_iter {
+    const uint8_t *p; /* private */
+    const uint8_t *end;
+    unsigned length_size; /* 0 = Annex B */
+};
+
+/*
+ * length_size is what the parameters say (0 = unknown, 4 is tried). A publisher that sends Annex B where lengths were
+ * announced is recognised: its bytes begin with a start code and do not walk as lengths.
+ */
+struct nal_iter nal_iter_init(struct bytes au, unsigned length_size);
+/* 1 and a non-empty unit; 0 at the end; -EINVAL when a length runs over the end. */
+int nal_next(struct nal_iter *it, struct bytes *ret);
+
+#define NAL_SETS_MAX 64 /* of one kind; streams use one to four */
+
+/* Parameter sets by reference, in order. */
+struct nal_sets {
+    struct bytes item[NAL_SETS_MAX];
+    unsigned n;
+};
+
+/* Appends; -E2BIG when full or the set is over 65535 bytes, which no configuration record can carry. */
+int nal_sets_add(struct nal_sets *s, struct bytes nal);
+bool nal_sets_equal(const struct nal_sets *a, const struct nal_sets *b);
+size_t nal_sets_size(const struct nal_sets *s, size_t per_item);
