@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RULES_MAX 32
+#define RULES_MAX      32
 #define LINE_MAX_BYTES 2048
 
 struct rule {
@@ -153,11 +153,12 @@ void log_write(struct log_topic *t, enum log_level level, const char *fmt, ...)
     }
     escape(escaped, sizeof(escaped), text, as_json);
     clock_format_rfc3339(clock_wall_ns(), when);
-    int n = as_json ? snprintf(line, sizeof(line),
-                               "{\"time\":\"%s\",\"level\":\"%s\",\"topic\":\"%s\",\"text\":\"%s\"}\n",
-                               when, level_names[level], t->name, escaped)
-                    : snprintf(line, sizeof(line), "%s %-5s %s: %s\n", when, level_names[level],
-                               t->name, escaped);
+    int n = as_json
+                ? snprintf(line, sizeof(line),
+                           "{\"time\":\"%s\",\"level\":\"%s\",\"topic\":\"%s\",\"text\":\"%s\"}\n",
+                           when, level_names[level], t->name, escaped)
+                : snprintf(line, sizeof(line), "%s %-5s %s: %s\n", when, level_names[level],
+                           t->name, escaped);
     /* Nothing sensible is left to do when stderr itself fails. */
     ssize_t ignored = write(STDERR_FILENO, line, (size_t)MIN(n, (int)sizeof(line) - 1));
     (void)ignored;
