@@ -15,6 +15,7 @@ struct loop {
     char name[16]; /* what a thread name can hold */
     int index;
     bool started; /* has a thread of its own */
+    bool running; /* under lock: a thread takes messages, or is about to */
     atomic_bool stopping;
     pthread_t thread;
 
@@ -29,10 +30,13 @@ struct loop {
     uv_idle_t spin; /* active while tasks wait, so that the poll does not block */
     struct list stages[LOOP_STAGE_N];
 
-    int64_t now_ns;     /* 0: not read yet in this pass */
-    int64_t window_ns;  /* start of the one-second window of the busy share */
-    uint64_t idle_ns;   /* libuv's total of time spent in the poll, at the start of the window */
+    int64_t now_ns;    /* 0: not read yet in this pass */
+    int64_t window_ns; /* start of the one-second window of the busy share */
+    uint64_t idle_ns;  /* libuv's total of time spent in the poll, at the start of the window */
     atomic_uint busy_permille;
+
+    uint8_t *read_scratch;
+    uint8_t *write_scratch;
 };
 
 struct loop_timer {
@@ -114,7 +118,8 @@ static void account_busy(struct loop *l)
     }
     uint64_t idle = uv_metrics_idle_time(&l->uv);
     int64_t busy = MAX(window - (int64_t)(idle - l->idle_ns), (int64_t)0);
-    atomic_store_explicit(&l->busy_permille, (unsigned)(busy * 1000 / window), memory_order_relaxed);
+    atomic_store_explicit(&l->busy_permille, (unsigned)(busy * 1000 / window),
+                          memory_order_relaxed);
     l->window_ns = now;
     l->idle_ns = idle;
 }
@@ -163,6 +168,23 @@ struct loop *loop_new(const char *name, int index)
     return l;
 }
 
+static void set_running(struct loop *l, bool running)
+{
+    pthread_mutex_lock(&l->lock);
+    l->running = running;
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* Ends running when no message is left, in one step: a caller that waits was either served or told to help itself. */
+static bool end_running(struct loop *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->running = l->head != NULL;
+    bool ended = !l->running;
+    pthread_mutex_unlock(&l->lock);
+    return ended;
+}
+
 static void run_until_stopped(struct loop *l)
 {
     struct loop *outer = current;
@@ -170,7 +192,9 @@ static void run_until_stopped(struct loop *l)
     while (!atomic_load(&l->stopping)) {
         uv_run(&l->uv, UV_RUN_ONCE);
     }
-    deliver_messages(l);
+    while (!end_running(l)) {
+        deliver_messages(l);
+    }
     current = outer;
 }
 
@@ -184,8 +208,10 @@ static void *thread_main(void *arg)
 
 int loop_start(struct loop *l)
 {
+    set_running(l, true);
     int r = pthread_create(&l->thread, NULL, thread_main, l);
     if (r != 0) {
+        set_running(l, false);
         return -r;
     }
     l->started = true;
@@ -194,6 +220,7 @@ int loop_start(struct loop *l)
 
 void loop_run(struct loop *l)
 {
+    set_running(l, true);
     run_until_stopped(l);
 }
 
@@ -218,6 +245,15 @@ void loop_stop(struct loop *l)
     uv_async_send(&l->bell);
 }
 
+/* Delivers messages and runs tasks until there are none: those may post and defer in turn. */
+static void settle(struct loop *l)
+{
+    do {
+        deliver_messages(l);
+        run_tasks(l);
+    } while (tasks_waiting(l) || !end_running(l));
+}
+
 void loop_free(struct loop *l)
 {
     if (!l) {
@@ -229,21 +265,26 @@ void loop_free(struct loop *l)
     /* What was posted after the thread ended still owns memory; it is delivered here, on the freeing thread. */
     struct loop *outer = current;
     current = l;
-    deliver_messages(l);
-    run_tasks(l);
-    uv_close((uv_handle_t *)&l->bell, NULL);
+    settle(l);
     uv_close((uv_handle_t *)&l->before_poll, NULL);
     uv_close((uv_handle_t *)&l->after_poll, NULL);
     uv_close((uv_handle_t *)&l->spin, NULL);
+    uv_unref((uv_handle_t *)&l->bell);
     while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0) {
-        /* Owners closed their handles; only close callbacks are left to run. */
-        run_tasks(l);
+        /* Owners closed their handles; only close callbacks and requests under way are left to run. */
+        settle(l);
+    }
+    settle(l);
+    uv_close((uv_handle_t *)&l->bell, NULL);
+    while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0) {
     }
     int r = uv_loop_close(&l->uv);
     assert(r == 0);
     (void)r;
     current = outer;
     pthread_mutex_destroy(&l->lock);
+    free(l->read_scratch);
+    free(l->write_scratch);
     free(l);
 }
 
@@ -280,18 +321,43 @@ int64_t loop_now_ns(struct loop *l)
     return l->now_ns;
 }
 
+static uint8_t *scratch(uint8_t **p)
+{
+    if (!*p) {
+        *p = mem_alloc(LOOP_SCRATCH_BYTES);
+    }
+    return *p;
+}
+
+uint8_t *loop_read_scratch(struct loop *l)
+{
+    return scratch(&l->read_scratch);
+}
+
+uint8_t *loop_write_scratch(struct loop *l)
+{
+    return scratch(&l->write_scratch);
+}
+
 unsigned loop_busy_permille(const struct loop *l)
 {
     return atomic_load_explicit(&l->busy_permille, memory_order_relaxed);
 }
 
-void loop_post(struct loop *l, struct loop_msg *m)
+/* Under the lock. Says whether the bell must ring: once for a chain, not once for each message. */
+static bool push(struct loop *l, struct loop_msg *m)
 {
-    m->next = NULL;
-    pthread_mutex_lock(&l->lock);
     bool first = l->head == NULL;
+    m->next = NULL;
     *l->tail = m;
     l->tail = &m->next;
+    return first;
+}
+
+void loop_post(struct loop *l, struct loop_msg *m)
+{
+    pthread_mutex_lock(&l->lock);
+    bool first = push(l, m);
     pthread_mutex_unlock(&l->lock);
     if (first) {
         uv_async_send(&l->bell);
@@ -316,16 +382,21 @@ static void deliver_call(struct loop *l, struct loop_msg *m)
     }
 }
 
-static void post_call(struct loop *l, void (*fn)(struct loop *, void *), void *arg, uv_sem_t *done)
+void loop_call(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
 {
     struct call *c = mem_new(struct call);
-    *c = (struct call){.msg.deliver = deliver_call, .fn = fn, .arg = arg, .done = done};
+    *c = (struct call){.msg.deliver = deliver_call, .fn = fn, .arg = arg};
     loop_post(l, &c->msg);
 }
 
-void loop_call(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
+/* Nobody runs the loop: the caller does, for one call. What was posted before comes first, as it would have. */
+static void call_directly(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
 {
-    post_call(l, fn, arg, NULL);
+    struct loop *outer = current;
+    current = l;
+    deliver_messages(l);
+    fn(l, arg);
+    current = outer;
 }
 
 void loop_call_wait(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
@@ -335,9 +406,22 @@ void loop_call_wait(struct loop *l, void (*fn)(struct loop *l, void *arg), void 
         fn(l, arg);
         return;
     }
+    struct call *c = mem_new(struct call);
+    *c = (struct call){.msg.deliver = deliver_call, .fn = fn, .arg = arg, .done = &done};
     uv_sem_init(&done, 0);
-    post_call(l, fn, arg, &done);
-    uv_sem_wait(&done);
+    pthread_mutex_lock(&l->lock);
+    bool running = l->running;
+    bool ring = running && push(l, &c->msg);
+    pthread_mutex_unlock(&l->lock);
+    if (ring) {
+        uv_async_send(&l->bell);
+    }
+    if (running) {
+        uv_sem_wait(&done);
+    } else {
+        free(c);
+        call_directly(l, fn, arg);
+    }
     uv_sem_destroy(&done);
 }
 

@@ -42,6 +42,13 @@ const char *loop_name(const struct loop *l);
 /* The loop that the calling thread runs, NULL elsewhere. */
 struct loop *loop_current(void);
 bool loop_is_current(const struct loop *l);
+/*
+ * Scratch memory of the loop (64 KiB each), free for use until the caller returns or calls back: sockets read into one and
+ * gather what they write in the other, so that a connection needs no buffers of its own.
+ */
+#define LOOP_SCRATCH_BYTES (64 * 1024)
+uint8_t *loop_read_scratch(struct loop *l);
+uint8_t *loop_write_scratch(struct loop *l);
 /* Monotonic time of this pass, read once after the poll; the `now` that callbacks pass down. */
 int64_t loop_now_ns(struct loop *l);
 /* The share of time this loop spent outside the poll in the last second, 0..1000 (permille); any thread. */
@@ -59,7 +66,11 @@ struct loop_msg {
 void loop_post(struct loop *l, struct loop_msg *m);
 /* Convenience for rare calls: allocates the message. */
 void loop_call(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg);
-/* Posts and waits for the return of fn; from another thread than l's only (runs directly on l's own thread). */
+/*
+ * Runs fn on l's thread and waits for its return. Directly when that is the calling thread, or when l does not run: then
+ * the caller must be who will start or free it. Only downwards, from the control thread to media loops: two loops that
+ * wait for each other wait for ever.
+ */
 void loop_call_wait(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg);
 
 /*
