@@ -80,6 +80,18 @@ test("a position outside of everything buffered goes to the edge, forwards and b
   }
 });
 
+test("a clock that ran past the end of what is buffered is left alone", () => {
+  const c = new EdgeController();
+  const ranges = [
+    { start: 0, end: 10 },
+    { start: 15, end: 15.2 },
+  ];
+  for (let ms = 0; ms < 3000; ms += 100) {
+    const currentTime = 15.2 + Math.min(0.4, ms / 1000);
+    assert.equal(c.update({ nowMs: ms, currentTime, ranges, stuck: ms > 500 }).seekTo, null);
+  }
+});
+
 test("a hole that the ranges do not show is passed after a moment", () => {
   const c = new EdgeController();
   const at = (nowMs, end) => c.update({ nowMs, currentTime: 5, ranges: [{ start: 0, end }], stuck: true }).seekTo;

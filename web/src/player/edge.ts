@@ -32,16 +32,19 @@ export interface EdgeOptions {
   seekAbove: number; // slack over which catching up by rate would take too long
 }
 
-const DEFAULTS: EdgeOptions = { targetSlack: 0.2, maxSlack: 1.2, startBehind: 0.32, seekAbove: 1.6 };
+const DEFAULTS: EdgeOptions = { targetSlack: 0.2, maxSlack: 1.2, startBehind: 0.32, seekAbove: 1 };
 
 const WINDOW_MS = 2000;
 const RELAX_MS = 30000;
 const STALL_STEP = 0.15;
 const GAP = 0.05; // positions closer than this to a range count as inside it
+const OVERRUN = 1;
 const STUCK_MS = 400;
 
+// The range that t is in. A media clock runs past the end of what is buffered before it notices, so that counts as well.
 function at(ranges: readonly Range[], t: number): Range | null {
-  return ranges.find((r) => t >= r.start - GAP && t <= r.end) ?? null;
+  const inside = ranges.find((r) => t >= r.start - GAP && t <= r.end);
+  return inside ?? ranges.find((r) => t > r.end && t <= r.end + OVERRUN) ?? null;
 }
 
 export class EdgeController {
@@ -101,7 +104,7 @@ export class EdgeController {
       return this.leaveGap(input, here, last);
     }
     this.relax(nowMs);
-    const ahead = last.end - currentTime;
+    const ahead = Math.max(0, last.end - currentTime);
     if (this.isStuck(input) && ahead > this.options.startBehind) {
       // Data is there and still nothing moves: a hole in one track that the ranges do not show. Go past it.
       return this.seek(this.edge(ranges));

@@ -28,7 +28,7 @@ export interface PlayerOptions {
   changed: () => void;
 }
 
-const EDGE_WAIT_MS = 1500; // for history to be buffered before the first seek
+const EDGE_WAIT_MS = 500; // for history to be buffered before the first seek
 const SILENCE_MS = 8000; // live without media: the connection is dead in a way TCP has not noticed
 const TICK_MS = 250;
 const RATE_WINDOW_MS = 3000;
