@@ -31,9 +31,10 @@ enum amf_type {
 struct amf_value {
     enum amf_type type;
     bool boolean;
-    double number;        /* AMF_NUMBER, and AMF_DATE: ms since 1970 */
-    struct bytes str;     /* AMF_STRING */
-    struct bytes members; /* AMF_OBJECT, AMF_ECMA_ARRAY: names and values; AMF_STRICT_ARRAY: values */
+    double number;    /* AMF_NUMBER, and AMF_DATE: ms since 1970 */
+    struct bytes str; /* AMF_STRING */
+    struct bytes
+        members; /* AMF_OBJECT, AMF_ECMA_ARRAY: names and values; AMF_STRICT_ARRAY: values */
 };
 
 /* The next value of r. -EINVAL: malformed or cut off, -E2BIG: too deep or too many, -ENOTSUP: an AMF3 value. */

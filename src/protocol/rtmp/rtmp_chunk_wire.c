@@ -9,7 +9,7 @@
 #define BODY_FIRST_CAP 256
 
 enum state {
-    READ_HEADER,     /* basic header, message header, extended timestamp of types 0 to 2 */
+    READ_HEADER, /* basic header, message header, extended timestamp of types 0 to 2 */
     READ_TYPE3_TIME, /* four bytes that are an extended timestamp, or the body from a peer that leaves it out */
     READ_BODY,
 };

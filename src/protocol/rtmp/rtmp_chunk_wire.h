@@ -14,8 +14,8 @@
 #include "base/error.h"
 
 #define RTMP_CHUNK_SIZE_DEFAULT 128
-#define RTMP_CHUNK_SIZE_MAX     0xffffff  /* a message is never longer, so a larger one means the same */
-#define RTMP_CHUNK_STREAMS_MAX  32        /* real peers use up to eight */
+#define RTMP_CHUNK_SIZE_MAX     0xffffff /* a message is never longer, so a larger one means the same */
+#define RTMP_CHUNK_STREAMS_MAX  32       /* real peers use up to eight */
 #define RTMP_MESSAGE_MAX_EARLY  (64 << 10) /* until a peer may publish */
 #define RTMP_MESSAGE_MAX        (16 << 20)
 #define RTMP_KEEP_MAX           (256 << 10) /* a finished message's memory is kept for the next up to this */
@@ -62,11 +62,11 @@ struct rtmp_chunk_reader {
     uint32_t message_max; /* may be changed at any time; applies to the next header */
     uint32_t chunk_size;  /* what the peer set */
     uint8_t state;
-    uint8_t have;        /* bytes in header */
-    uint8_t header[18];  /* basic header, message header and extended timestamp under way */
-    bool bare_type3;     /* this peer leaves the extended timestamp out of continuation chunks */
-    bool delivered;      /* the body of streams[current] was handed out by the last call */
-    uint16_t current;    /* index of the stream of the chunk under way */
+    uint8_t have;       /* bytes in header */
+    uint8_t header[18]; /* basic header, message header and extended timestamp under way */
+    bool bare_type3;    /* this peer leaves the extended timestamp out of continuation chunks */
+    bool delivered;     /* the body of streams[current] was handed out by the last call */
+    uint16_t current;   /* index of the stream of the chunk under way */
     uint16_t n_streams;
     uint16_t cap_streams;
     uint32_t chunk_left; /* of the current chunk's body */

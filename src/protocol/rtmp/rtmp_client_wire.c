@@ -24,8 +24,7 @@ void rtmp_client_wire_init(struct rtmp_client_wire *w, const struct rtmp_client_
         .handshake = rtmp_handshake_new(RTMP_CLIENT, seed, now_ms),
         .in_window = RTMP_ACK_WINDOW,
     };
-    rtmp_chunk_reader_init(&w->chunks,
-                           target->publish ? RTMP_MESSAGE_MAX_EARLY : RTMP_MESSAGE_MAX);
+    rtmp_chunk_reader_init(&w->chunks, target->publish ? RTMP_MESSAGE_MAX_EARLY : RTMP_MESSAGE_MAX);
     rtmp_handshake_start(w->handshake, out);
 }
 

@@ -180,5 +180,6 @@ void rtmp_put_codecs(struct out *body)
     }
     put_info_map(body, "videoFourCcInfoMap", TRACK_VIDEO);
     put_info_map(body, "audioFourCcInfoMap", TRACK_AUDIO);
-    amf_put_member_number(body, "capsEx", 0); /* no reconnect, no multitrack, no extra time stamps */
+    amf_put_member_number(body, "capsEx",
+                          0); /* no reconnect, no multitrack, no extra time stamps */
 }

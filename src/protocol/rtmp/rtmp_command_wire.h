@@ -9,9 +9,10 @@
 #include "protocol/rtmp/rtmp_chunk_wire.h"
 
 /* The one message stream of a session, and the size of the chunks we send: every reader gets the same bytes. */
-#define RTMP_STREAM_ID      1
-#define RTMP_OUT_CHUNK_SIZE 65536 /* the most that every server and player met accepts without complaint */
-#define RTMP_ACK_WINDOW     2500000
+#define RTMP_STREAM_ID 1
+#define RTMP_OUT_CHUNK_SIZE                                                                        \
+    65536 /* the most that every server and player met accepts without complaint */
+#define RTMP_ACK_WINDOW 2500000
 
 struct rtmp_command {
     struct bytes name;

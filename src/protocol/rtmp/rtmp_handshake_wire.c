@@ -8,16 +8,18 @@
 #define VERSION      3
 #define DIGEST_LEN   32
 #define HALF         764 /* C1 without its first 8 bytes has two such blocks, either may hold the digest */
-#define SERVER_WORDS 36  /* of the keys: without the 32 bytes that follow the words */
+#define SERVER_WORDS 36 /* of the keys: without the 32 bytes that follow the words */
 #define CLIENT_WORDS 30
 
 /* The published keys: words, and the same 32 bytes after each. */
-static const uint8_t SERVER_KEY[] = "Genuine Adobe Flash Media Server 001"
-                                    "\xf0\xee\xc2\x4a\x80\x68\xbe\xe8\x2e\x00\xd0\xd1\x02\x9e\x7e\x57"
-                                    "\x6e\xec\x5d\x2d\x29\x80\x6f\xab\x93\xb8\xe6\x36\xcf\xeb\x31\xae";
-static const uint8_t CLIENT_KEY[] = "Genuine Adobe Flash Player 001"
-                                    "\xf0\xee\xc2\x4a\x80\x68\xbe\xe8\x2e\x00\xd0\xd1\x02\x9e\x7e\x57"
-                                    "\x6e\xec\x5d\x2d\x29\x80\x6f\xab\x93\xb8\xe6\x36\xcf\xeb\x31\xae";
+static const uint8_t SERVER_KEY[] =
+    "Genuine Adobe Flash Media Server 001"
+    "\xf0\xee\xc2\x4a\x80\x68\xbe\xe8\x2e\x00\xd0\xd1\x02\x9e\x7e\x57"
+    "\x6e\xec\x5d\x2d\x29\x80\x6f\xab\x93\xb8\xe6\x36\xcf\xeb\x31\xae";
+static const uint8_t CLIENT_KEY[] =
+    "Genuine Adobe Flash Player 001"
+    "\xf0\xee\xc2\x4a\x80\x68\xbe\xe8\x2e\x00\xd0\xd1\x02\x9e\x7e\x57"
+    "\x6e\xec\x5d\x2d\x29\x80\x6f\xab\x93\xb8\xe6\x36\xcf\xeb\x31\xae";
 
 enum state {
     WAIT_FIRST,  /* C0 and C1, or S0 and S1 */
@@ -134,13 +136,14 @@ static void answer_digest(struct rtmp_handshake *h, uint8_t *s1, uint8_t *s2)
 {
     const uint8_t *c1 = h->first + 1;
     put_block(h, s1);
-    put_u32be(s1 + 4, 0x04050001); /* a version that librtmp and ffmpeg take for a digest server's */
+    put_u32be(s1 + 4,
+              0x04050001); /* a version that librtmp and ffmpeg take for a digest server's */
     rtmp_handshake_sign(s1, RTMP_SERVER, h->kind);
 
     fill_random(h, s2, RTMP_HANDSHAKE_SIZE);
     uint8_t key[DIGEST_LEN];
-    hmac(BYTES(SERVER_KEY, sizeof(SERVER_KEY) - 1), BYTES(c1 + digest_offset(c1, h->kind), DIGEST_LEN),
-         BYTES(NULL, 0), key);
+    hmac(BYTES(SERVER_KEY, sizeof(SERVER_KEY) - 1),
+         BYTES(c1 + digest_offset(c1, h->kind), DIGEST_LEN), BYTES(NULL, 0), key);
     const size_t signed_len = RTMP_HANDSHAKE_SIZE - DIGEST_LEN;
     hmac(BYTES(key, DIGEST_LEN), BYTES(s2, signed_len), BYTES(NULL, 0), s2 + signed_len);
 }
@@ -185,7 +188,8 @@ static int check_version(const struct rtmp_handshake *h, struct error *err)
         return 0;
     }
     if (version == 6 || version == 8) {
-        return error_set(err, -EPROTONOSUPPORT, "", "RTMPE (version %u) is not spoken here", version);
+        return error_set(err, -EPROTONOSUPPORT, "", "RTMPE (version %u) is not spoken here",
+                         version);
     }
     if (version == 0x16) {
         return error_set(err, -EPROTONOSUPPORT, "", "looks like TLS on a port without it");

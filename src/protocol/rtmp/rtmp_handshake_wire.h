@@ -28,7 +28,8 @@ enum rtmp_handshake_kind {
 struct rtmp_handshake;
 /* seed fills the random bytes; it need not be secret. now_ms goes into the time fields. */
 struct rtmp_handshake *rtmp_handshake_new(enum rtmp_role role, uint64_t seed, uint32_t now_ms);
-struct rtmp_handshake *rtmp_handshake_free(struct rtmp_handshake *h); /* NULL is fine; returns NULL */
+struct rtmp_handshake *
+rtmp_handshake_free(struct rtmp_handshake *h); /* NULL is fine; returns NULL */
 DEFINE_FREEP(struct rtmp_handshake *, rtmp_handshake_free)
 
 /* Client: appends C0 and C1. A server has nothing to say first. */
@@ -37,7 +38,8 @@ void rtmp_handshake_start(struct rtmp_handshake *h, struct out *out);
  * Takes what it needs from in and appends the answer. 1 = done (what is left in `in` are chunks), 0 = wants more bytes,
  * -EPROTONOSUPPORT = another version or not RTMP at all, err says which.
  */
-int rtmp_handshake_feed(struct rtmp_handshake *h, struct rd *in, struct out *out, struct error *err);
+int rtmp_handshake_feed(struct rtmp_handshake *h, struct rd *in, struct out *out,
+                        struct error *err);
 /* What the peer asked for; valid once it was fed a whole first message. */
 enum rtmp_handshake_kind rtmp_handshake_kind(const struct rtmp_handshake *h);
 

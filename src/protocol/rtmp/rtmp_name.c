@@ -30,8 +30,8 @@ static char *decode(struct bytes b)
     char *s = mem_alloc(b.len + 1);
     size_t n = 0;
     for (size_t i = 0; i < b.len; i++) {
-        const bool escaped = b.data[i] == '%' && i + 2 < b.len && hex(b.data[i + 1]) >= 0 &&
-                             hex(b.data[i + 2]) >= 0;
+        const bool escaped =
+            b.data[i] == '%' && i + 2 < b.len && hex(b.data[i + 1]) >= 0 && hex(b.data[i + 2]) >= 0;
         if (escaped) {
             s[n++] = (char)(hex(b.data[i + 1]) << 4 | hex(b.data[i + 2]));
             i += 2;

@@ -19,9 +19,9 @@
 #define RTMP_NAME_MAX 2048 /* of app, tcUrl and name, each */
 
 struct rtmp_name {
-    char *path;     /* not checked against the rules for stream paths */
-    char *query;    /* of app and name, joined by '&'; NULL when there is none */
-    char *user;     /* percent-decoded; NULL when there is none */
+    char *path;  /* not checked against the rules for stream paths */
+    char *query; /* of app and name, joined by '&'; NULL when there is none */
+    char *user;  /* percent-decoded; NULL when there is none */
     char *password;
 };
 

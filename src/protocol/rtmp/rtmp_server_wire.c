@@ -239,7 +239,8 @@ static int handle_stop(struct call *c)
 static int handle_pause(struct call *c)
 {
     c->event->on = rtmp_arg_bool(c->command, true);
-    write_status(c->out, false, c->event->on ? "NetStream.Pause.Notify" : "NetStream.Unpause.Notify",
+    write_status(c->out, false,
+                 c->event->on ? "NetStream.Pause.Notify" : "NetStream.Unpause.Notify",
                  c->event->on ? "Paused." : "Playing at the live edge.");
     c->event->type = RTMP_EVENT_PAUSE;
     return 1;
@@ -248,8 +249,7 @@ static int handle_pause(struct call *c)
 static int handle_receive(struct call *c)
 {
     c->event->type = RTMP_EVENT_RECEIVE;
-    c->event->kind =
-        bytes_equal_str(c->command->name, "receiveAudio") ? TRACK_AUDIO : TRACK_VIDEO;
+    c->event->kind = bytes_equal_str(c->command->name, "receiveAudio") ? TRACK_AUDIO : TRACK_VIDEO;
     c->event->on = rtmp_arg_bool(c->command, true);
     return 1;
 }
@@ -265,9 +265,9 @@ static int handle_nothing(struct call *c)
     return 0;
 }
 
-#define IN(state)   (1u << RTMP_SERVER_##state)
-#define ANY_MEDIA   (IN(PUBLISHING) | IN(PLAYING))
-#define CONNECTED   (IN(IDLE) | ANY_MEDIA)
+#define IN(state) (1u << RTMP_SERVER_##state)
+#define ANY_MEDIA (IN(PUBLISHING) | IN(PLAYING))
+#define CONNECTED (IN(IDLE) | ANY_MEDIA)
 
 static const struct command {
     const char *name;
@@ -350,9 +350,8 @@ static int handle_data(struct call *c, const struct rtmp_message *m)
     if (k == 0 && v.type == AMF_STRING && bytes_equal_str(v.str, "@setDataFrame")) {
         k = amf_read(&r, &v);
     }
-    const bool metadata =
-        k == 0 && v.type == AMF_STRING && bytes_equal_str(v.str, "onMetaData") &&
-        amf_read(&r, &c->event->metadata) == 0;
+    const bool metadata = k == 0 && v.type == AMF_STRING && bytes_equal_str(v.str, "onMetaData") &&
+                          amf_read(&r, &c->event->metadata) == 0;
     /* Cue points, text and what cannot be read: the media says all we need. */
     if (!metadata || c->w->state != RTMP_SERVER_PUBLISHING) {
         return 0;
