@@ -20,6 +20,7 @@
  */
 #include "media/canon.h"
 #include "media/sample.h"
+#include "media/timeline.h"
 
 /* ---- publish ---- */
 
@@ -44,11 +45,10 @@ struct flv_packet {
 
 struct flv_iter {
     struct rd r; /* private from here */
-    enum track_kind kind;
-    int state;
-    int multitrack; /* -1 none, else AvMultitrackType */
-    uint32_t fourcc;
-    struct flv_packet head;
+    bool multitrack;
+    uint8_t multitrack_type; /* AvMultitrackType */
+    uint8_t packet_type;     /* E-RTMP's VideoPacketType or AudioPacketType */
+    struct flv_packet head;  /* what all packets of the body share */
 };
 
 /* body is a whole message body and outlives the iterator. An empty body has no packets. */
@@ -64,8 +64,9 @@ int flv_next(struct flv_iter *it, struct flv_packet *ret, struct error *err);
  * another configuration (in a sequence header or in band): compare after each feed, and announce to the engine.
  */
 struct flv_input {
-    struct canon canon; /* canon.params: the current parameters, NULL until known */
-    unsigned track;     /* the track index written into samples */
+    struct canon canon;     /* canon.params: the current parameters, NULL until known */
+    unsigned track;         /* the track index written into samples */
+    struct audio_grid grid; /* private: audio stamps are put on their sample grid */
 };
 
 void flv_input_init(struct flv_input *in, unsigned track, enum codec codec);
@@ -93,5 +94,5 @@ struct buf *flv_sequence_start(const struct track_params *p);
 struct buf *flv_sequence_end(const struct track_params *p);
 /* Codec numbers of onMetaData: 7, 10, 2 in legacy form, the FourCC as a number otherwise (E-RTMP, "onMetaData"). */
 uint32_t flv_metadata_codec_id(enum codec c);
-/* "hvc1" and so on, as in the connect command's fourCcList / videoFourCcInfoMap; NULL for none. */
+/* "hvc1" and so on, as in the connect command's fourCcList and videoFourCcInfoMap. */
 const char *flv_fourcc_str(enum codec c);
