@@ -345,6 +345,7 @@ void conn_fail_later(struct conn *c, int r, const char *text)
     c->fail_text = text;
     c->fail_pending = true;
     queue_clear(&c->queue);
+    conn_connecting_free(c);
     conn_clear_deadline(c);
     conn_update_poll(c);
     loop_defer(c->loop, LOOP_STAGE_WRITE, &c->work);

@@ -224,15 +224,19 @@ void loop_run(struct loop *l)
     run_until_stopped(l);
 }
 
+/* The limit may be over before the poll begins (timers run first): the bell keeps the poll from sleeping then. */
 static void on_run_once_timeout(void *user)
 {
+    struct loop *l = user;
+    uv_async_send(&l->bell);
 }
 
 void loop_run_once(struct loop *l, unsigned max_ms)
 {
     struct loop *outer = current;
-    struct loop_timer *limit = loop_timer_new(l, on_run_once_timeout, NULL);
+    struct loop_timer *limit = loop_timer_new(l, on_run_once_timeout, l);
     current = l;
+    uv_update_time(&l->uv);
     loop_timer_start(limit, max_ms);
     uv_run(&l->uv, UV_RUN_ONCE);
     loop_timer_free(limit);

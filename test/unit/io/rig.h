@@ -6,10 +6,10 @@
 #include "base/mem.h"
 #include "io/conn.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <arpa/inet.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,8 +44,8 @@ struct end {
     struct conn *c;
     struct out in; /* bytes, unless keep_nothing */
     bool keep_nothing;
-    bool echo;             /* sends back what comes */
-    bool close_on_end;     /* closes when told of the end */
+    bool echo;         /* sends back what comes */
+    bool close_on_end; /* closes when told of the end */
     uint64_t n_in;
     uint64_t hash; /* FNV-1a of all bytes in */
     int opens;
@@ -141,7 +141,8 @@ static inline struct listener *rig_listen(struct loop *l, struct tls_context *tl
     return li;
 }
 
-static inline void rig_connect(struct loop *l, uint16_t port, struct tls_context *tls, struct end *e)
+static inline void rig_connect(struct loop *l, uint16_t port, struct tls_context *tls,
+                               struct end *e)
 {
     struct conn_connect how = {.host = "127.0.0.1", .port = port, .tls = tls, .timeout_ms = 10000};
     e->c = conn_connect(l, &how, &end_ops, e);
@@ -150,9 +151,8 @@ static inline void rig_connect(struct loop *l, uint16_t port, struct tls_context
 /* A blocking socket of plain libc, connected to the port. */
 static inline int rig_raw_connect(uint16_t port)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET,
-                             .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
