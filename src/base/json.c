@@ -29,7 +29,7 @@ static void close_with(struct json *j, char c)
     j->comma = true;
 }
 
-void json_object(struct json *j)
+void json_object_begin(struct json *j)
 {
     open_with(j, '{');
 }
@@ -39,7 +39,7 @@ void json_object_end(struct json *j)
     close_with(j, '}');
 }
 
-void json_array(struct json *j)
+void json_array_begin(struct json *j)
 {
     open_with(j, '[');
 }
@@ -116,7 +116,7 @@ void json_bytes(struct json *j, struct bytes text)
 void json_str(struct json *j, const char *s)
 {
     if (!s) {
-        json_null(j);
+        json_none(j);
         return;
     }
     json_bytes(j, BYTES_STR(s));
@@ -164,7 +164,7 @@ void json_double(struct json *j, double v)
 {
     char buf[32];
     if (!isfinite(v)) {
-        json_null(j);
+        json_none(j);
         return;
     }
     separate(j);
@@ -176,7 +176,7 @@ void json_bool(struct json *j, bool v)
     json_raw(j, v ? "true" : "false");
 }
 
-void json_null(struct json *j)
+void json_none(struct json *j)
 {
     json_raw(j, NULL);
 }

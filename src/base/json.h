@@ -3,13 +3,13 @@
 /*
  * Writing JSON: an append writer over `struct out` that puts the commas and the escapes. It holds no memory of its own and
  * does not check nesting: the caller writes what it means. Text that is not UTF-8 gets U+FFFD for each bad byte, so that
- * the document stays valid whatever a peer sent. Reading JSON is base/model.h. Any thread.
+ * the document stays valid whatever a peer sent. Reading JSON is base/model.h. Names keep clear of jansson.h. Any thread.
  *
  *     struct json j = json_init(&o);
- *     json_object(&j);
+ *     json_object_begin(&j);
  *     json_put_str(&j, "name", name);
  *     json_key(&j, "tracks");
- *     json_array(&j);
+ *     json_array_begin(&j);
  *     ...
  *     json_array_end(&j);
  *     json_object_end(&j);
@@ -29,9 +29,9 @@ static inline struct json json_init(struct out *o)
     return (struct json){o, false};
 }
 
-void json_object(struct json *j);
+void json_object_begin(struct json *j);
 void json_object_end(struct json *j);
-void json_array(struct json *j);
+void json_array_begin(struct json *j);
 void json_array_end(struct json *j);
 void json_key(struct json *j, const char *key);
 
@@ -44,7 +44,7 @@ void json_uint(struct json *j, uint64_t v);
 void json_double(struct json *j,
                  double v); /* the shortest text that reads back the same; null when not finite */
 void json_bool(struct json *j, bool v);
-void json_null(struct json *j);
+void json_none(struct json *j);
 void json_raw(struct json *j,
               const char *text); /* text is one JSON value already; NULL writes null */
 

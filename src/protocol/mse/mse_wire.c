@@ -68,14 +68,14 @@ uint32_t mse_select(const struct mse_selection *sel, const struct track_params *
 static struct json begin(struct out *o, const char *type)
 {
     struct json j = json_init(o);
-    json_object(&j);
+    json_object_begin(&j);
     json_put_str(&j, "type", type);
     return j;
 }
 
 static void put_track(struct json *j, unsigned index, const struct track_params *p)
 {
-    json_object(j);
+    json_object_begin(j);
     json_put_uint(j, "id", index + 1);
     json_put_str(j, "kind", p->kind == TRACK_VIDEO ? "video" : "audio");
     json_put_str(j, "codec", codec_to_str(p->codec));
@@ -96,7 +96,7 @@ void mse_put_init(struct out *o, const struct mse_init *init)
     struct json j = begin(o, "init");
     json_put_str(&j, "mime", fmp4_mime(init->params, init->n, mime, sizeof(mime)));
     json_key(&j, "tracks");
-    json_array(&j);
+    json_array_begin(&j);
     for (unsigned i = 0; i < init->n; i++) {
         if (init->params[i]) {
             put_track(&j, i, init->params[i]);
