@@ -7,7 +7,7 @@ PREFIX        ?= /usr/local
 RUN_ARGS      ?= --demo
 JOBS          ?= $(shell nproc)
 
-WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/.test -prune -o -type f -print 2>/dev/null)
 
 .PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install deps format lint clean
 
@@ -41,6 +41,7 @@ test-unit: build
 	@meson configure $(BUILD) -Dtests=true -Dbench=true
 	@ninja -C $(BUILD) -j $(JOBS) --quiet
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
+	@cd web && npm run --silent test
 
 # One media test at a time: they share two cores with the encoders they start.
 test-e2e: test-unit test/e2e/node_modules/.package-lock.json

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starts the real program on free loopback ports with a folder of its own, and stops it by pid.
+
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
+const BIN = process.env.MAST_BIN ?? join(ROOT, "build/src/app/mast");
+
+export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+// Asks until check() gives something truthy, and returns that.
+export async function eventually(what, check, { timeout = 10000, every = 50 } = {}) {
+  const until = Date.now() + timeout;
+  let last;
+  for (;;) {
+    try {
+      last = await check();
+      if (last) {
+        return last;
+      }
+    } catch (e) {
+      last = e;
+    }
+    if (Date.now() > until) {
+      throw new Error(`${what}: not within ${timeout} ms (last: ${last})`);
+    }
+    await sleep(every);
+  }
+}
+
+export async function freePort() {
+  const server = createServer();
+  await new Promise((done, fail) => server.listen(0, "127.0.0.1", done).on("error", fail));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+// The exit of a child: {code, signal}.
+export function exitOf(child) {
+  if (child.exitCode !== null || child.signalCode !== null) {
+    return Promise.resolve({ code: child.exitCode, signal: child.signalCode });
+  }
+  return new Promise((done) => child.once("exit", (code, signal) => done({ code, signal })));
+}
+
+export async function stopChild(child, signal = "SIGTERM", graceMs = 5000) {
+  if (child.exitCode !== null || child.signalCode !== null) {
+    return exitOf(child);
+  }
+  child.kill(signal);
+  const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
+  const exit = await exitOf(child);
+  clearTimeout(timer);
+  return exit;
+}
+
+function yaml(value, indent = "") {
+  return Object.entries(value)
+    .map(([key, v]) =>
+      typeof v === "object" && v !== null && !Array.isArray(v)
+        ? `${indent}${key}:\n${yaml(v, `${indent}  `)}`
+        : `${indent}${key}: ${JSON.stringify(v)}\n`,
+    )
+    .join("");
+}
+
+function merge(into, from) {
+  for (const [key, v] of Object.entries(from)) {
+    const both = typeof v === "object" && v !== null && typeof into[key] === "object";
+    into[key] = both ? merge({ ...into[key] }, v) : v;
+  }
+  return into;
+}
+
+export class Mast {
+  // config is laid over the defaults of the tests; args follow `mast serve`.
+  static async start({ config = {}, args = [] } = {}) {
+    const mast = new Mast();
+    mast.dir = await mkdtemp(join(tmpdir(), "mast-e2e-"));
+    mast.httpPort = await freePort();
+    mast.rtmpPort = await freePort();
+    mast.rtmpsPort = await freePort();
+    mast.config = merge(
+      {
+        log: { level: "debug" },
+        state_dir: mast.dir,
+        http: { port: mast.httpPort, web_dir: join(ROOT, "web/dist") },
+        rtmp: { port: mast.rtmpPort },
+        rtmps: { port: mast.rtmpsPort },
+      },
+      config,
+    );
+    mast.args = args;
+    await mast.run();
+    return mast;
+  }
+
+  // Also after stop(): the same ports and the same folder, as a restarted server has.
+  async run() {
+    const file = join(this.dir, "mast.yml");
+    await writeFile(file, yaml(this.config));
+    this.log = "";
+    this.child = spawn(BIN, ["serve", "--config", file, ...this.args], { stdio: ["ignore", "pipe", "pipe"] });
+    const keep = (data) => (this.log = (this.log + data).slice(-(4 << 20)));
+    this.child.stdout.on("data", keep);
+    this.child.stderr.on("data", keep);
+    this.child.on("error", (e) => keep(`${e}\n`));
+    await eventually(
+      "mast is ready",
+      async () => {
+        if (this.child.exitCode !== null || this.child.signalCode !== null || this.child.pid === undefined) {
+          throw new Error(`mast ended:\n${this.log}`);
+        }
+        return (await fetch(`${this.url}/readyz`)).ok;
+      },
+      { timeout: 10000 },
+    );
+  }
+
+  get pid() {
+    return this.child.pid;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.httpPort}`;
+  }
+
+  rtmp(path) {
+    return `rtmp://127.0.0.1:${this.rtmpPort}/${path}`;
+  }
+
+  async get(path) {
+    const reply = await fetch(this.url + path);
+    if (!reply.ok) {
+      throw new Error(`GET ${path}: ${reply.status}`);
+    }
+    return reply.json();
+  }
+
+  // The stream as the API shows it, null when there is none.
+  async stream(path) {
+    const reply = await fetch(`${this.url}/api/v1/streams/${path}`);
+    return reply.ok ? reply.json() : null;
+  }
+
+  onAir(path, timeout = 15000) {
+    return eventually(`${path} is on air`, async () => {
+      const s = await this.stream(path);
+      return s?.on_air && s?.ready ? s : null;
+    }, { timeout });
+  }
+
+  // Ends the process and returns its exit; a sanitizer's report shows as its code and in the log.
+  async stop(signal = "SIGTERM") {
+    return stopChild(this.child, signal, 10000);
+  }
+
+  async close() {
+    const exit = await this.stop();
+    await rm(this.dir, { recursive: true, force: true });
+    if (exit.code !== 0) {
+      throw new Error(`mast ended with ${JSON.stringify(exit)}:\n${this.log.slice(-4000)}`);
+    }
+  }
+}
