@@ -54,10 +54,14 @@ struct access_ticket *access_ask(struct engine *e, struct loop *l, const struct 
                                  access_answer_fn answer, void *user);
 struct access_ticket *access_cancel(struct access_ticket *t); /* NULL is fine; returns NULL */
 
+/* Any thread: ends every session whose grant had this serial (on_close -EACCES). 0 is nobody's serial. */
+void access_revoke(struct engine *e, uint64_t serial);
+
 /*
  * The other side. ask runs on the session's loop and must not block: it answers at once, or keeps the ticket, moves the
  * question to another thread (access_ticket_request() is a private copy and stays valid) and calls access_reply() from any
- * thread later. A cancelled ticket's reply is dropped.
+ * thread later. It replies exactly once to every ticket it was asked, which frees the ticket; the reply to one that was
+ * cancelled or timed out meanwhile is dropped.
  */
 struct access_answerer {
     void (*ask)(void *user, struct access_ticket *t);

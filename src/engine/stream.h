@@ -35,9 +35,11 @@ struct engine_config {
     bool continuity_none;          /* true: 0 ms instead of the default */
     uint32_t history_max_bytes;    /* per stream; 16 MiB */
     uint32_t history_max_ms;       /* 15000 */
+    uint32_t history_slack_ms;     /* kept before the newest key frame, for readers that are a little late; 3000 */
     uint32_t ready_after_ms;       /* after the first key frame, when a track still has no parameters; 500 */
     uint64_t memory_max_bytes;     /* media memory budget; 0 = 25 % of RAM */
     uint32_t streams_max;          /* 10000 */
+    uint32_t access_timeout_ms;    /* an access question unanswered this long is refused; 10000 */
 };
 
 struct engine;
@@ -67,6 +69,8 @@ struct publisher_info {
     const char *protocol; /* "rtmp" */
     const char *remote;   /* peer address text */
     const char *agent;    /* what the peer calls itself; may be NULL */
+    uint64_t access_serial;          /* both from the access answer: access_revoke() and expiry end the session */
+    int64_t access_expires_mono_ns;  /* 0 = never */
 };
 
 struct publisher *publisher_open(struct engine *e, struct loop *l, const struct publisher_info *info,
@@ -123,6 +127,8 @@ struct reader_info {
     uint32_t track_mask; /* tracks wanted by index; 0 = all */
     bool audio_resumes;  /* after falling behind, audio goes on at once instead of with the next group's key */
     bool wait;           /* true: a path that nobody publishes is WAITING; false: on_close -ENOENT */
+    uint64_t access_serial; /* as publisher_info */
+    int64_t access_expires_mono_ns;
 };
 
 struct reader *reader_open(struct engine *e, struct loop *l, const struct reader_info *info,
@@ -185,7 +191,8 @@ struct stream_info {
     bool has_publisher;
     struct session_info publisher;
     unsigned n_readers;
-    struct session_info *readers; /* only from engine_show(), at most 1000; owned by the info */
+    struct session_info *readers; /* only from engine_show(): n_listed of them, at most 1000; owned by the info */
+    unsigned n_listed;
     uint64_t bytes_in, bytes_out, dropped;
     uint32_t bitrate_in_bps;
     uint32_t history_ms, history_bytes;

@@ -297,6 +297,11 @@ uv_loop_t *loop_uv(struct loop *l)
     return &l->uv;
 }
 
+bool loop_has_thread(const struct loop *l)
+{
+    return l->started;
+}
+
 int loop_index(const struct loop *l)
 {
     return l->index;

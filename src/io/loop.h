@@ -38,6 +38,7 @@ void loop_free(struct loop *l);
 
 uv_loop_t *loop_uv(struct loop *l);
 int loop_index(const struct loop *l);
+bool loop_has_thread(const struct loop *l); /* loop_start() was called; else the caller runs it */
 const char *loop_name(const struct loop *l);
 /* The loop that the calling thread runs, NULL elsewhere. */
 struct loop *loop_current(void);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tickets. A ticket belongs to two: the asker (its loop, until answered, cancelled or timed out) and the answerer (until it
+ * replies). It is freed on the asker's loop, by the delivery of the reply, or by access_ask() when it was answered at once.
+ */
+#include "base/clock.h"
+#include "engine/internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+enum ticket_state {
+    TICKET_ASKING,  /* inside the answerer's ask() */
+    TICKET_WAITING, /* the asker waits for the reply */
+    TICKET_DONE,    /* the asker has its answer, or wants none */
+};
+
+struct access_ticket {
+    struct loop_msg msg; /* the reply's way to the loop */
+    struct engine *e;    /* owns a reference */
+    struct loop *loop;
+    struct access_request request; /* a private copy */
+    struct sockaddr_storage peer;
+    access_answer_fn answer;
+    void *user;
+    enum ticket_state state;    /* asker's loop */
+    struct loop_timer *timeout; /* asker's loop */
+    atomic_bool replied;
+    bool replied_inside; /* answered within ask() on the asker's thread */
+    struct access_answer reply;
+};
+
+static const char *copy_text(const char *s)
+{
+    return s ? mem_strdup(s) : NULL;
+}
+
+static void free_text(const char *s)
+{
+    if (s) {
+        explicit_bzero((void *)s, strlen(s));
+        free((void *)s);
+    }
+}
+
+static socklen_t address_size(const struct sockaddr *sa)
+{
+    switch (sa->sa_family) {
+    case AF_INET:
+        return sizeof(struct sockaddr_in);
+    case AF_INET6:
+        return sizeof(struct sockaddr_in6);
+    default:
+        return sizeof(sa->sa_family);
+    }
+}
+
+static void copy_request(struct access_ticket *t, const struct access_request *req)
+{
+    struct access_request *r = &t->request;
+    *r = *req;
+    r->protocol = copy_text(req->protocol);
+    r->path = copy_text(req->path);
+    r->query = copy_text(req->query);
+    r->user = copy_text(req->user);
+    r->password = copy_text(req->password);
+    r->token = copy_text(req->token);
+    r->origin = copy_text(req->origin);
+    if (req->peer) {
+        memcpy(&t->peer, req->peer, address_size(req->peer));
+        r->peer = (const struct sockaddr *)&t->peer;
+    }
+}
+
+static void ticket_free(struct access_ticket *t)
+{
+    struct access_request *r = &t->request;
+    loop_timer_free(t->timeout);
+    free_text(r->protocol);
+    free_text(r->path);
+    free_text(r->query);
+    free_text(r->user);
+    free_text(r->password);
+    free_text(r->token);
+    free_text(r->origin);
+    engine_unref(t->e);
+    free(t);
+}
+
+static void grant_answer(const char *path, struct access_answer *ret)
+{
+    *ret = (struct access_answer){0};
+    int r = stream_path_check(path ? path : "", &ret->err);
+    ret->result = r;
+    if (r == 0) {
+        snprintf(ret->path, sizeof(ret->path), "%s", path);
+    }
+}
+
+static void on_timeout(void *user)
+{
+    struct access_ticket *t = user;
+    struct access_answer answer = {0};
+    answer.result = error_set(&answer.err, -ETIMEDOUT, "access", "nobody answered the access question");
+    t->state = TICKET_DONE; /* the answerer's reply will free it */
+    t->timeout = loop_timer_free(t->timeout);
+    t->answer(t->user, &answer);
+}
+
+struct access_ticket *access_ask(struct engine *e, struct loop *l, const struct access_request *req,
+                                 access_answer_fn answer, void *user)
+{
+    if (!e->config.access.ask) {
+        struct access_answer granted;
+        grant_answer(req->path, &granted);
+        answer(user, &granted);
+        return NULL;
+    }
+    struct access_ticket *t = mem_new(struct access_ticket);
+    t->e = engine_ref(e);
+    t->loop = l;
+    t->answer = answer;
+    t->user = user;
+    copy_request(t, req);
+    e->config.access.ask(e->config.access.user, t);
+    if (t->replied_inside) {
+        t->answer(t->user, &t->reply);
+        ticket_free(t);
+        return NULL;
+    }
+    t->state = TICKET_WAITING;
+    t->timeout = loop_timer_new(l, on_timeout, t);
+    loop_timer_start(t->timeout, atomic_load(&e->access_timeout_ms));
+    return t;
+}
+
+struct access_ticket *access_cancel(struct access_ticket *t)
+{
+    /* DONE: cancelled from inside its own answer. */
+    if (t && t->state == TICKET_WAITING) {
+        t->state = TICKET_DONE;
+        t->timeout = loop_timer_free(t->timeout);
+    }
+    return NULL;
+}
+
+const struct access_request *access_ticket_request(const struct access_ticket *t)
+{
+    return &t->request;
+}
+
+static void deliver_reply(struct loop *l, struct loop_msg *m)
+{
+    struct access_ticket *t = CONTAINER_OF(m, struct access_ticket, msg);
+    if (t->state == TICKET_WAITING) {
+        t->state = TICKET_DONE;
+        t->answer(t->user, &t->reply);
+    }
+    ticket_free(t);
+}
+
+void access_reply(struct access_ticket *t, const struct access_answer *answer)
+{
+    bool twice = atomic_exchange(&t->replied, true);
+    assert(!twice);
+    t->reply = *answer;
+    /* Only the asker's thread can be inside its own ask(); another one never reads state. */
+    if (loop_is_current(t->loop) && t->state == TICKET_ASKING) {
+        t->replied_inside = true;
+        return;
+    }
+    t->msg.deliver = deliver_reply;
+    loop_post(t->loop, &t->msg);
+}
