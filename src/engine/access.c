@@ -104,7 +104,8 @@ static void on_timeout(void *user)
 {
     struct access_ticket *t = user;
     struct access_answer answer = {0};
-    answer.result = error_set(&answer.err, -ETIMEDOUT, "access", "nobody answered the access question");
+    answer.result =
+        error_set(&answer.err, -ETIMEDOUT, "access", "nobody answered the access question");
     t->state = TICKET_DONE; /* the answerer's reply will free it */
     t->timeout = loop_timer_free(t->timeout);
     t->answer(t->user, &answer);

@@ -55,8 +55,8 @@ static struct engine_loop *loop_part_new(struct engine *e, struct loop *l, unsig
     return el;
 }
 
-struct engine *engine_new(const struct engine_config *config, struct loop *control, struct loop *const *loops,
-                          unsigned n_loops)
+struct engine *engine_new(const struct engine_config *config, struct loop *control,
+                          struct loop *const *loops, unsigned n_loops)
 {
     assert(n_loops > 0 && n_loops <= LOOPS_MAX);
     struct engine *e = mem_new(struct engine);
@@ -152,8 +152,7 @@ static void close_sessions(struct engine_loop *el)
 
 static void settle_streams(struct engine_loop *el)
 {
-    LIST_FOREACH_SAFE(it, &el->streams)
-    {
+    LIST_FOREACH_SAFE (it, &el->streams) {
         stream_settle(LIST_ENTRY(it, struct stream, node));
     }
 }
@@ -199,8 +198,7 @@ static struct list *bucket_of(struct engine *e, const char *path)
 
 static struct stream *find_stream(struct list *bucket, const char *path)
 {
-    LIST_FOREACH(it, bucket)
-    {
+    LIST_FOREACH (it, bucket) {
         struct stream *s = LIST_ENTRY(it, struct stream, bucket);
         if (strcmp(s->path, path) == 0) {
             return s;
@@ -261,8 +259,8 @@ static int get_locked(struct engine *e, struct engine_loop *el, const char *path
     return 0;
 }
 
-int stream_get(struct engine *e, struct engine_loop *el, const char *path, bool create, struct stream **ret,
-               struct error *err)
+int stream_get(struct engine *e, struct engine_loop *el, const char *path, bool create,
+               struct stream **ret, struct error *err)
 {
     pthread_mutex_lock(&e->lock);
     int r = get_locked(e, el, path, create, ret, err);

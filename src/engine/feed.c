@@ -162,7 +162,8 @@ static void handle_tracks(struct feed *f, struct feed_tracks *ft)
     }
     for (unsigned i = 0; i < MAX(ft->n, f->n_tracks); i++) {
         struct track_params *params = i < ft->n ? TAKE_PTR(ft->tracks[i].params) : NULL;
-        bool keep = i < ft->n && i < f->n_tracks && f->tracks[i].codec == ft->tracks[i].codec && !params;
+        bool keep =
+            i < ft->n && i < f->n_tracks && f->tracks[i].codec == ft->tracks[i].codec && !params;
         if (!keep) {
             track_params_unref(&f->tracks[i].params);
             f->tracks[i].params = params;
@@ -331,7 +332,8 @@ static void handle_sample(struct feed *f, struct sample **ps, struct run *run)
         go_on_air(f, run);
     }
     if (f->state != FEED_ON_AIR || sample->track >= f->n_tracks ||
-        f->tracks[sample->track].to >= TRACKS_MAX || follow_params(f, sample, run) < 0 || !sample->params) {
+        f->tracks[sample->track].to >= TRACKS_MAX || follow_params(f, sample, run) < 0 ||
+        !sample->params) {
         drop_sample(f, ps);
         return;
     }

@@ -20,7 +20,8 @@ static uint64_t next_cap(uint64_t cap, uint64_t live, uint64_t max)
 {
     if (live > max) {
         /* The first cut must bite at once: no history that is longer than the whole budget is worth more than it. */
-        uint64_t from = MIN(cap, MIN(max, CAP_TOP));
+        uint64_t top = MIN(max, CAP_TOP);
+        uint64_t from = MIN(cap, top);
         return MAX(from / 4 * 3, CAP_FLOOR);
     }
     if (live < max / 5 * 4 && cap != UINT64_MAX) {

@@ -103,8 +103,11 @@ static bool is_asked_for(const struct walk *w, const struct stream *s)
 static void fill_track(const struct stream_track *t, struct stream_track_info *ret)
 {
     const struct track_params *p = t->params;
-    *ret = (struct stream_track_info){
-        .codec = t->codec, .ready = p != NULL, .samples = t->samples, .bytes = t->bytes, .bitrate_bps = t->bitrate_bps};
+    *ret = (struct stream_track_info){.codec = t->codec,
+                                      .ready = p != NULL,
+                                      .samples = t->samples,
+                                      .bytes = t->bytes,
+                                      .bitrate_bps = t->bitrate_bps};
     if (p) {
         memcpy(ret->rfc6381, p->rfc6381, sizeof(ret->rfc6381));
         ret->width = p->width;
@@ -205,16 +208,14 @@ static void collect_readers(struct walk *w, const struct replica *rep)
 
 static void visit_look(struct walk *w, struct engine_loop *el)
 {
-    LIST_FOREACH(it, &el->streams)
-    {
+    LIST_FOREACH (it, &el->streams) {
         const struct stream *s = LIST_ENTRY(it, struct stream, node);
         if (is_asked_for(w, s)) {
             collect_home(w, s);
             collect_readers(w, &s->replica);
         }
     }
-    LIST_FOREACH(it, &el->replicas)
-    {
+    LIST_FOREACH (it, &el->replicas) {
         const struct replica *rep = LIST_ENTRY(it, struct replica, node);
         if (is_asked_for(w, rep->stream)) {
             collect_readers(w, rep);
@@ -319,7 +320,8 @@ static void finish_kick(struct walk *w)
     w->kick_done(w->user, w->kicked > 0 ? 0 : -ENOENT);
 }
 
-void engine_kick(struct engine *e, const char *path, const char *id, engine_done_fn done, void *user)
+void engine_kick(struct engine *e, const char *path, const char *id, engine_done_fn done,
+                 void *user)
 {
     struct walk *w = walk_new(e, path, user);
     snprintf(w->id, sizeof(w->id), "%s", id);

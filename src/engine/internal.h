@@ -42,7 +42,8 @@ struct engine {
     struct list buckets[BUCKETS];
 
     struct counters counters;
-    atomic_uint_fast64_t history_cap; /* bytes a stream; falls while over the memory budget (gauges.c) */
+    atomic_uint_fast64_t
+        history_cap; /* bytes a stream; falls while over the memory budget (gauges.c) */
     atomic_int_fast64_t history_cap_at;
 
     engine_event_fn event_fn; /* control loop */
@@ -70,12 +71,12 @@ struct engine_loop {
     unsigned index;
     struct slot *slots;
     uint32_t n_slots;
-    uint32_t free_slot;       /* slot number + 1 */
-    uint32_t n_expiring;      /* sessions with an expiry: the timer runs while there are any */
+    uint32_t free_slot;  /* slot number + 1 */
+    uint32_t n_expiring; /* sessions with an expiry: the timer runs while there are any */
     struct loop_timer *expiry;
-    struct list streams;      /* at home here */
-    struct list replicas;     /* of streams at home elsewhere */
-    struct reader *running;   /* whose callback runs; NULL as soon as it is closed */
+    struct list streams;    /* at home here */
+    struct list replicas;   /* of streams at home elsewhere */
+    struct reader *running; /* whose callback runs; NULL as soon as it is closed */
 };
 
 struct engine *engine_ref(struct engine *e);
@@ -86,8 +87,8 @@ static inline int64_t engine_now_ns(struct engine_loop *el)
 {
     return loop_now_ns(el->loop) - el->e->start_ns;
 }
-void engine_emit(struct engine *e, enum stream_event event, const char *path, const char *session_id,
-                 const char *reason);
+void engine_emit(struct engine *e, enum stream_event event, const char *path,
+                 const char *session_id, const char *reason);
 /* Runs fn on el's loop and waits; directly when nobody else runs that loop. Control thread. */
 void engine_run_on(struct engine_loop *el, void (*fn)(struct engine_loop *el));
 
@@ -111,7 +112,7 @@ enum session_kind {
 
 struct session {
     enum session_kind kind;
-    bool attached; /* in the slot table; false: dead, or not begun */
+    bool attached;    /* in the slot table; false: dead, or not begun */
     struct engine *e; /* owns a reference */
     struct engine_loop *el;
     struct stream *stream;
@@ -132,8 +133,9 @@ void session_id_format(const struct session *s, char ret[32]);
 /* Ends it from the engine's side: detached, then on_close. */
 void session_kill(struct session *s, int r, const char *why);
 /* Kills all of a loop that match; match NULL = all. Returns how many. */
-unsigned session_kill_if(struct engine_loop *el, bool (*match)(const struct session *s, const void *arg),
-                         const void *arg, int r, const char *why);
+unsigned session_kill_if(struct engine_loop *el,
+                         bool (*match)(const struct session *s, const void *arg), const void *arg,
+                         int r, const char *why);
 void session_loop_done(struct engine_loop *el);
 void publisher_kill(struct session *s, int r, const char *why);
 void reader_kill(struct session *s, int r, const char *why);
@@ -142,8 +144,8 @@ void reader_kill(struct session *s, int r, const char *why);
 
 struct view {
     enum reader_state state;
-    bool absent;      /* nobody publishes and no window runs: readers that do not wait are sent away */
-    uint32_t version; /* rises with each change */
+    bool absent; /* nobody publishes and no window runs: readers that do not wait are sent away */
+    uint32_t version;        /* rises with each change */
     uint32_t tracks_version; /* rises when the list of tracks changes */
     unsigned n_tracks;
     uint32_t video_mask;
@@ -172,9 +174,9 @@ struct replica {
     struct ring ring;
     struct ring_limits limits;
     struct view view;
-    uint64_t visible;  /* readers see samples below this seq: those that came while LIVE */
-    uint32_t pass;     /* counts fan-outs */
-    uint32_t told;     /* the view's version that paused readers were told too */
+    uint64_t visible;        /* readers see samples below this seq: those that came while LIVE */
+    uint32_t pass;           /* counts fan-outs */
+    uint32_t told;           /* the view's version that paused readers were told too */
     struct reader **readers; /* [0, n_active): not paused; then the paused ones */
     uint32_t n_active;
     uint32_t n_readers;
@@ -187,7 +189,8 @@ struct replica {
     struct loop_task report; /* LOOP_STAGE_NOTIFY: tells the home what this loop's readers need */
 };
 
-void replica_init(struct replica *rep, struct stream *s, struct engine_loop *el, enum replica_state state);
+void replica_init(struct replica *rep, struct stream *s, struct engine_loop *el,
+                  enum replica_state state);
 void replica_done(struct replica *rep);
 /* That of el's loop, made when there is none yet. */
 struct replica *replica_of(struct stream *s, struct engine_loop *el);
@@ -270,9 +273,9 @@ struct stream {
     enum publish_policy policy;
 
     enum stream_state state;
-    bool published;    /* ever */
-    struct feed *air;  /* the publisher on air */
-    struct feed *next; /* admitted, waits for its first key frame */
+    bool published;                /* ever */
+    struct feed *air;              /* the publisher on air */
+    struct feed *next;             /* admitted, waits for its first key frame */
     struct loop_timer *window;     /* LOST: until the end; IDLE: until history is dropped */
     struct loop_timer *ready_wait; /* PREPARING */
     form_mask demand;
@@ -291,10 +294,11 @@ struct stream {
 };
 
 /* Finds the stream or, with create, makes it at home on el. Counts as a user until stream_put(). Any loop. */
-int stream_get(struct engine *e, struct engine_loop *el, const char *path, bool create, struct stream **ret,
-               struct error *err);
+int stream_get(struct engine *e, struct engine_loop *el, const char *path, bool create,
+               struct stream **ret, struct error *err);
 void stream_hold(struct stream *s); /* one more user, where there is one */
-void stream_put(struct stream *s); /* any loop; the home frees it when it was the last and nothing runs */
+void stream_put(
+    struct stream *s); /* any loop; the home frees it when it was the last and nothing runs */
 /* Home: frees s if nobody needs it. */
 void stream_settle(struct stream *s);
 /* Home: readers, forms or the wish for a key frame changed on some loop. */
@@ -323,7 +327,8 @@ struct sub_msg {
 void sub_deliver(struct loop *l, struct loop_msg *m); /* distribute.c */
 
 /* distribute.c: home to replicas. */
-void stream_distribute(struct stream *s, struct sample **samples, unsigned n); /* takes the references */
+void stream_distribute(struct stream *s, struct sample **samples,
+                       unsigned n); /* takes the references */
 void stream_show_view(struct stream *s, const struct view *v);
 void stream_clear_history(struct stream *s);
 

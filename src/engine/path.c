@@ -9,7 +9,7 @@
 #define SEGMENTS_MAX 8
 
 /* What the HTTP port answers itself (design 2, Paths): a stream of that name could not be reached there. */
-static const char *const reserved_first[] = {"api",     "voice",   "trpc",   "metrics",
+static const char *const reserved_first[] = {"api",     "voice",  "trpc",   "metrics",
                                              "healthz", "readyz", "assets", ".well-known"};
 static const char *const reserved_last[] = {"index.m3u8", "mse",       "whip",      "whep",
                                             "publish",    "still.jpg", "frame.jpg", "stream.mjpeg"};
@@ -33,14 +33,16 @@ static bool is_legal(char c)
 static int check_segment(struct bytes seg, struct error *err)
 {
     if (seg.len == 0) {
-        return error_set(err, -EINVAL, "path", "a path has no empty segments and no slash at its ends");
+        return error_set(err, -EINVAL, "path",
+                         "a path has no empty segments and no slash at its ends");
     }
     if (seg.data[0] == '.') {
         return error_set(err, -EINVAL, "path", "a path segment does not start with a dot");
     }
     for (size_t i = 0; i < seg.len; i++) {
         if (!is_legal((char)seg.data[i])) {
-            return error_set(err, -EINVAL, "path", "a path is of letters, digits, '.', '_', '-' and '/'");
+            return error_set(err, -EINVAL, "path",
+                             "a path is of letters, digits, '.', '_', '-' and '/'");
         }
     }
     return 0;
@@ -72,8 +74,8 @@ int stream_path_check(const char *path, struct error *err)
         }
     }
     if (is_one_of(seg, reserved_last, ARRAY_LEN(reserved_last))) {
-        return error_set(err, -EINVAL, "path", "\"%.*s\" is reserved at the end of a path", (int)seg.len,
-                         (const char *)seg.data);
+        return error_set(err, -EINVAL, "path", "\"%.*s\" is reserved at the end of a path",
+                         (int)seg.len, (const char *)seg.data);
     }
     return 0;
 }

@@ -111,8 +111,9 @@ static int attach(struct publisher *p, const char *path, struct error *err)
     return 0;
 }
 
-struct publisher *publisher_open(struct engine *e, struct loop *l, const struct publisher_info *info,
-                                 const struct publisher_ops *ops, void *user)
+struct publisher *publisher_open(struct engine *e, struct loop *l,
+                                 const struct publisher_info *info, const struct publisher_ops *ops,
+                                 void *user)
 {
     struct publisher *p = mem_new(struct publisher);
     p->s.kind = SESSION_PUBLISHER;

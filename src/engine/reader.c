@@ -161,7 +161,8 @@ static int64_t squeeze(int64_t t, int64_t edge)
     return t >= edge ? t : edge - (edge - t) / SQUEEZE;
 }
 
-void reader_stamps(struct reader *r, const struct sample *s, int64_t *ret_dts_ns, int64_t *ret_pts_ns)
+void reader_stamps(struct reader *r, const struct sample *s, int64_t *ret_dts_ns,
+                   int64_t *ret_pts_ns)
 {
     bool live = r->replay == REPLAY_LIVE;
     *ret_dts_ns = live ? squeeze(s->dts_ns, r->edge_ns) : s->dts_ns;

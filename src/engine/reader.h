@@ -8,8 +8,9 @@
 
 /* Where a reader is and which rules apply from there on; a value, so that looking ahead is a copy. */
 struct cursor {
-    uint64_t seq;        /* the next sample to look at */
-    uint64_t skip_group; /* groups up to this one are spoiled: skipped (but for audio, see resumed) */
+    uint64_t seq; /* the next sample to look at */
+    uint64_t
+        skip_group; /* groups up to this one are spoiled: skipped (but for audio, see resumed) */
     uint64_t lead_group; /* the group it began with: its leading pictures are skipped */
     uint32_t need_key;   /* video tracks that must begin with a key frame */
     bool resumed;        /* fell behind, and audio goes on at once */
@@ -21,14 +22,14 @@ struct reader {
     struct cursor scan;      /* behind the last peeked sample */
     uint32_t peeked;         /* samples between at and scan */
     uint32_t track_mask;
-    uint32_t index;          /* in replica->readers */
-    uint32_t pass;           /* the replica's pass that it was last woken in */
-    uint32_t told;           /* view version */
-    uint32_t tracks_told;    /* tracks version */
+    uint32_t index;       /* in replica->readers */
+    uint32_t pass;        /* the replica's pass that it was last woken in */
+    uint32_t told;        /* view version */
+    uint32_t tracks_told; /* tracks version */
     enum reader_state state;
     enum replay_policy replay;
     bool positioned;
-    bool over;               /* was told ENDED: what comes next is another stream to it */
+    bool over; /* was told ENDED: what comes next is another stream to it */
     bool audio_resumes;
     bool wait;
     form_mask forms;

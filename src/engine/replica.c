@@ -305,7 +305,8 @@ void batch_post(struct batch *b, unsigned loop)
 
 /* ---- birth and death ---- */
 
-void replica_init(struct replica *rep, struct stream *s, struct engine_loop *el, enum replica_state state)
+void replica_init(struct replica *rep, struct stream *s, struct engine_loop *el,
+                  enum replica_state state)
 {
     *rep = (struct replica){.stream = s, .el = el, .state = state, .limits = s->limits};
     list_init(&rep->node);

@@ -97,7 +97,8 @@ struct session *session_find(struct engine_loop *el, struct session_id id)
 void session_id_format(const struct session *s, char ret[32])
 {
     struct session_id id = session_id(s);
-    snprintf(ret, 32, "%c%u-%u-%u", s->kind == SESSION_PUBLISHER ? 'p' : 'r', id.loop, id.slot, id.generation);
+    snprintf(ret, 32, "%c%u-%u-%u", s->kind == SESSION_PUBLISHER ? 'p' : 'r', id.loop, id.slot,
+             id.generation);
 }
 
 void session_kill(struct session *s, int r, const char *why)
@@ -112,8 +113,9 @@ void session_kill(struct session *s, int r, const char *why)
     }
 }
 
-unsigned session_kill_if(struct engine_loop *el, bool (*match)(const struct session *s, const void *arg),
-                         const void *arg, int r, const char *why)
+unsigned session_kill_if(struct engine_loop *el,
+                         bool (*match)(const struct session *s, const void *arg), const void *arg,
+                         int r, const char *why)
 {
     unsigned n = 0;
     /* By index: the callback of one may close others or open new ones. */
@@ -156,7 +158,8 @@ void access_revoke(struct engine *e, uint64_t serial)
 {
     for (unsigned i = 0; serial != 0 && i < e->n_loops; i++) {
         struct revoke_msg *rm = mem_new(struct revoke_msg);
-        *rm = (struct revoke_msg){.msg.deliver = deliver_revoke, .el = e->loops[i], .serial = serial};
+        *rm =
+            (struct revoke_msg){.msg.deliver = deliver_revoke, .el = e->loops[i], .serial = serial};
         engine_ref(e);
         loop_post(e->loops[i]->loop, &rm->msg);
     }

@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-#define JUMP_NS       NS_PER_S
+#define JUMP_NS NS_PER_S
 /* How far a track's first sample may be from the others': interleaving, or audio that the encoder starts late. */
 #define TRACK_SKEW_NS (3 * NS_PER_S)
 #define STRAGGLER_NS  (500 * NS_PER_MS)
@@ -82,8 +82,8 @@ static bool join_epoch(struct stamp *st, struct stamp_track *t, const struct sam
     if (distance(s->dts_ns, st->source_ns) <= TRACK_SKEW_NS) {
         return true;
     }
-    bool goes_on = t->epoch > 0 && t->epoch + 1 == st->epoch &&
-                   distance(s->dts_ns, t->source_ns) <= JUMP_NS;
+    bool goes_on =
+        t->epoch > 0 && t->epoch + 1 == st->epoch && distance(s->dts_ns, t->source_ns) <= JUMP_NS;
     if (goes_on && now_ns - st->begun_ns < STRAGGLER_NS) {
         return false;
     }
@@ -133,7 +133,8 @@ bool stamp_sample(struct stamp *st, struct sample *s, enum stamp_grouping groupi
         s->pts_ns = composed ? MAX(s->pts_ns, s->dts_ns) : s->pts_ns;
     }
     s->duration_ns = first ? guess_duration(t, s->params) : s->dts_ns - t->dts_ns;
-    s->flags = (uint16_t)(first ? s->flags | SAMPLE_DISCONTINUITY : s->flags & ~SAMPLE_DISCONTINUITY);
+    s->flags =
+        (uint16_t)(first ? s->flags | SAMPLE_DISCONTINUITY : s->flags & ~SAMPLE_DISCONTINUITY);
     s->epoch = st->epoch;
     s->seq = st->seq++;
     number_group(st, s, grouping, leader, new_epoch);

@@ -15,11 +15,11 @@
 #define STAMP_TICK_NS 125000LL
 
 struct stamp_track {
-    uint32_t epoch;     /* of its last sample; 0 = none yet */
-    int64_t source_ns;  /* its last dts as the publisher gave it */
+    uint32_t epoch;    /* of its last sample; 0 = none yet */
+    int64_t source_ns; /* its last dts as the publisher gave it */
     int64_t arrival_ns;
-    int64_t dts_ns;     /* its last dts in stream time */
-    int64_t delta_ns;   /* the distance of its last two samples in source time */
+    int64_t dts_ns;      /* its last dts in stream time */
+    int64_t delta_ns;    /* the distance of its last two samples in source time */
     int64_t duration_ns; /* of its last sample */
     int64_t skew_ns;
 };
@@ -49,4 +49,5 @@ void stamp_break(struct stamp *st);
 /* The tracks are about to be numbered anew (contract reset): forgets them, keeps time, epoch and group. */
 void stamp_forget_tracks(struct stamp *st);
 /* Stamps s, which nobody shares yet. now_ns: stream time. Returns false when s is a straggler that must be dropped. */
-bool stamp_sample(struct stamp *st, struct sample *s, enum stamp_grouping grouping, unsigned leader, int64_t now_ns);
+bool stamp_sample(struct stamp *st, struct sample *s, enum stamp_grouping grouping, unsigned leader,
+                  int64_t now_ns);

@@ -93,7 +93,8 @@ void stream_update_view(struct stream *s)
     bool same_tracks = v.n_tracks == old->n_tracks && v.video_mask == old->video_mask;
     v.tracks_version = old->tracks_version + !same_tracks;
     if (same_tracks && v.state == old->state && v.absent == old->absent &&
-        strcmp(v.reason, old->reason) == 0 && memcmp(v.params, old->params, sizeof(v.params)) == 0) {
+        strcmp(v.reason, old->reason) == 0 &&
+        memcmp(v.params, old->params, sizeof(v.params)) == 0) {
         return;
     }
     stream_show_view(s, &v);
