@@ -35,6 +35,8 @@ const NOTES: Partial<Record<PlayerState, { title: string; detail: string; busy: 
   unsupported: { title: "This browser cannot play the stream", detail: "", busy: false },
 };
 
+const NOBODY_YET = { title: "Nobody publishes here yet", detail: "Playback starts by itself.", busy: true };
+
 interface Field {
   box: HTMLElement;
   value: HTMLElement;
@@ -215,7 +217,8 @@ class Watch {
 
   private showNote(): void {
     const p = this.player;
-    const note = NOTES[p.state];
+    const first = p.state === "waiting" && p.firstFrameMs === null; // nobody has been seen here yet
+    const note = first ? NOBODY_YET : NOTES[p.state];
     this.note.hidden = !note;
     if (note) {
       this.spinner.hidden = !note.busy;
