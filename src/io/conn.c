@@ -330,11 +330,14 @@ void conn_report_end(struct conn *c, int r, const struct error *err)
     c->fail_pending = false;
     conn_clear_deadline(c);
     conn_update_poll(c);
-    if (r < 0 && (!err || err->code == 0)) {
+    if (!err || err->code == 0) {
+        err = &own;
+    }
+    if (r < 0 && err == &own) {
         error_set(&own, r, c->peer.text, "%s", error_name(r));
     }
     if (ops && ops->on_close) {
-        ops->on_close(c->user, r, err ? err : &own);
+        ops->on_close(c->user, r, err);
     }
 }
 
@@ -472,7 +475,6 @@ static ssize_t write_some(struct conn *c, const struct iovec *iov, int n)
 
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n)
 {
-    assert(c->queue.n == 0);
     size_t offered = 0;
     if (c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKE) {
         c->want_writable = true;
@@ -482,6 +484,7 @@ ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n)
         c->fail_pending = false; /* the owner knows now */
         return c->fail_code < 0 ? c->fail_code : -EPIPE;
     }
+    assert(c->queue.n == 0);
     int tried = MIN(n, IOV_MAX);
     for (int i = 0; i < tried; i++) {
         offered += iov[i].iov_len;

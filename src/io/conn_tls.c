@@ -31,6 +31,8 @@ struct conn_tls {
     bool read_wants_write;
     bool write_wants_read;
     bool broken; /* after a fatal error nothing more may be sent */
+    struct error
+        *late; /* the failure that came right after bytes which had to be given out first */
     char alpn[32];
 };
 
@@ -153,6 +155,7 @@ void conn_tls_free(struct conn *c)
 {
     SSL_free(c->tls->ssl);
     free(c->tls->pending);
+    free(c->tls->late);
     free(c->tls);
     c->tls = NULL;
 }
@@ -246,15 +249,24 @@ static ssize_t read_record(struct conn *c, uint8_t *p, size_t size, struct error
 
 /*
  * Fills p with as many records as there are. When p is full, or an end or a failure came after some bytes, the next read
- * must not wait for the poll, which does not see what OpenSSL holds.
+ * must not wait for the poll, which does not see what OpenSSL holds. A failure is kept for it: asked again, the socket
+ * would say "end".
  */
 ssize_t conn_tls_read(struct conn *c, uint8_t *p, size_t size, struct error *err)
 {
+    struct conn_tls *t = c->tls;
     size_t done = 0;
+    if (t->late) {
+        *err = *t->late;
+        return err->code;
+    }
     while (done < size) {
         ssize_t n = read_record(c, p + done, size - done, err);
         if (n <= 0) {
             c->read_again = done > 0 && n != -EAGAIN;
+            if (c->read_again && n < 0) {
+                t->late = mem_memdup(err, sizeof(*err));
+            }
             return done > 0 ? (ssize_t)done : n;
         }
         done += (size_t)n;

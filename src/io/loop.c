@@ -27,7 +27,8 @@ struct loop {
 
     uv_prepare_t before_poll;
     uv_check_t after_poll;
-    uv_idle_t spin; /* active while tasks wait, so that the poll does not block */
+    uv_timer_t limit; /* of loop_run_once() */
+    uv_idle_t spin;   /* active while tasks wait, so that the poll does not block */
     struct list stages[LOOP_STAGE_N];
 
     int64_t now_ns;    /* 0: not read yet in this pass */
@@ -160,7 +161,8 @@ struct loop *loop_new(const char *name, int index)
     uv_prepare_init(&l->uv, &l->before_poll);
     uv_check_init(&l->uv, &l->after_poll);
     uv_idle_init(&l->uv, &l->spin);
-    l->bell.data = l->before_poll.data = l->after_poll.data = l->spin.data = l;
+    uv_timer_init(&l->uv, &l->limit);
+    l->limit.data = l->bell.data = l->before_poll.data = l->after_poll.data = l->spin.data = l;
     uv_prepare_start(&l->before_poll, on_before_poll);
     uv_check_start(&l->after_poll, on_after_poll);
     uv_loop_configure(&l->uv, UV_METRICS_IDLE_TIME);
@@ -225,21 +227,20 @@ void loop_run(struct loop *l)
 }
 
 /* The limit may be over before the poll begins (timers run first): the bell keeps the poll from sleeping then. */
-static void on_run_once_timeout(void *user)
+static void on_limit(uv_timer_t *limit)
 {
-    struct loop *l = user;
+    struct loop *l = limit->data;
     uv_async_send(&l->bell);
 }
 
 void loop_run_once(struct loop *l, unsigned max_ms)
 {
     struct loop *outer = current;
-    struct loop_timer *limit = loop_timer_new(l, on_run_once_timeout, l);
     current = l;
     uv_update_time(&l->uv);
-    loop_timer_start(limit, max_ms);
+    uv_timer_start(&l->limit, on_limit, max_ms, 0);
     uv_run(&l->uv, UV_RUN_ONCE);
-    loop_timer_free(limit);
+    uv_timer_stop(&l->limit);
     current = outer;
 }
 
@@ -273,6 +274,7 @@ void loop_free(struct loop *l)
     uv_close((uv_handle_t *)&l->before_poll, NULL);
     uv_close((uv_handle_t *)&l->after_poll, NULL);
     uv_close((uv_handle_t *)&l->spin, NULL);
+    uv_close((uv_handle_t *)&l->limit, NULL);
     uv_unref((uv_handle_t *)&l->bell);
     while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0) {
         /* Owners closed their handles; only close callbacks and requests under way are left to run. */
