@@ -2,9 +2,12 @@
 #include "media/canon.h"
 
 #include "base/mem.h"
+#include "media/av1.h"
 #include "media/h264.h"
+#include "media/hevc.h"
 #include "media/mp3.h"
 #include "media/sample.h"
+#include "media/vp9.h"
 
 #include <errno.h>
 
@@ -16,10 +19,10 @@ void canon_init(struct canon *c, enum codec codec)
 void canon_done(struct canon *c)
 {
     track_params_unref(&c->params);
+    buf_unref(&c->hint);
 }
 
-/* 1 when c->params is another object now. */
-static int adopt(struct canon *c, struct track_params *fresh)
+int canon_adopt(struct canon *c, struct track_params *fresh)
 {
     bool same = c->params && track_params_equal(c->params, fresh) &&
                 c->params->nal_length_size == fresh->nal_length_size;
@@ -36,7 +39,17 @@ int canon_config(struct canon *c, struct bytes config, struct error *err)
 {
     struct track_params *fresh;
     int r = track_params_new(c->codec, config, &fresh, err);
-    return r < 0 ? r : adopt(c, fresh);
+    if (r < 0) {
+        return r;
+    }
+    bool incomplete = fresh->kind == TRACK_VIDEO && fresh->width == 0;
+    if (incomplete) {
+        buf_unref(&c->hint);
+        c->hint = buf_ref(fresh->config);
+        track_params_unref(&fresh);
+        return 0;
+    }
+    return canon_adopt(c, fresh);
 }
 
 int canon_replace(struct canon *c, struct bytes config, unsigned nal_length_size, struct error *err)
@@ -47,13 +60,12 @@ int canon_replace(struct canon *c, struct bytes config, unsigned nal_length_size
         return r;
     }
     fresh->nal_length_size = (uint8_t)nal_length_size;
-    adopt(c, fresh);
+    canon_adopt(c, fresh);
     return 0;
 }
 
-/* Audio, and what needs no rewriting. */
-static int copy_frame(struct canon *c, const struct canon_unit *in, struct canon_result *ret,
-                      struct error *err)
+int canon_copy(struct canon *c, const struct canon_unit *in, struct canon_result *ret,
+               struct error *err)
 {
     if (!c->params) {
         return error_set(err, -ENODATA, codec_to_str(c->codec), "no codec configuration yet");
@@ -71,7 +83,7 @@ static int mp3_canonicalise(struct canon *c, const struct canon_unit *in, struct
                             struct error *err)
 {
     int r = canon_config(c, in->data, err); /* each frame has its header */
-    return r < 0 ? r : copy_frame(c, in, ret, err);
+    return r < 0 ? r : canon_copy(c, in, ret, err);
 }
 
 int canon_feed(struct canon *c, const struct canon_unit *in, struct canon_result *ret,
@@ -91,11 +103,14 @@ int canon_feed(struct canon *c, const struct canon_unit *in, struct canon_result
     case CODEC_MP3:
         return mp3_canonicalise(c, in, ret, err);
     case CODEC_HEVC:
+        return hevc_canonicalise(c, in, ret, err);
     case CODEC_AV1:
+        return av1_canonicalise(c, in, ret, err);
     case CODEC_VP9:
+        return vp9_canonicalise(c, in, ret, err);
     case CODEC_AAC:
     case CODEC_OPUS:
-        return copy_frame(c, in, ret, err);
+        return canon_copy(c, in, ret, err);
     case CODEC_N:
         break;
     }

@@ -21,8 +21,9 @@
 struct canon {
     enum codec codec;
     struct track_params *params; /* owned; NULL until known; another pointer after a change */
-    bool open_gop;               /* private: the last key was an H.264 non-IDR picture */
-    int64_t key_pts_ns;          /* private */
+    struct buf *hint; /* private: a VP9 record, which lacks the size, until a key frame brings it */
+    bool open_gop;    /* private: the last key was an H.264 non-IDR picture */
+    int64_t key_pts_ns; /* private */
 };
 
 struct canon_unit {
@@ -38,11 +39,19 @@ struct canon_result {
 
 void canon_init(struct canon *c, enum codec codec);
 void canon_done(struct canon *c);
-/* Parameters from a sequence header. 1 when they are other ones than before, 0 when the same, or as track_params_new(). */
+/*
+ * Parameters from a sequence header. 1 when they are other ones than before; 0 when they are the same, or do not say enough
+ * and are completed by the next key frame (VP9; AV1 without a sequence header OBU); or as track_params_new().
+ */
 int canon_config(struct canon *c, struct bytes config, struct error *err);
+/* For the codecs' files: takes fresh over as the current parameters, unless they say the same. 1 or 0. */
+int canon_adopt(struct canon *c, struct track_params *fresh);
 /* For the codecs' files: parameters found in band. 0 (also when they are the same), or as track_params_new(). */
 int canon_replace(struct canon *c, struct bytes config, unsigned nal_length_size,
                   struct error *err);
+/* For the codecs' files: the unit as it is, as a key sample. -ENODATA while c->params is NULL, -ENOMEM. */
+int canon_copy(struct canon *c, const struct canon_unit *in, struct canon_result *ret,
+               struct error *err);
 /*
  * 0 and *ret (the payload is the caller's), with c->params replaced when needed; -EINVAL for bytes that are not the codec's,
  * -E2BIG, -ENOMEM; -ENODATA while the parameters are unknown and the unit does not bring them.

@@ -238,20 +238,6 @@ int h264_sps_parse(struct bytes nal, struct h264_sps *ret, struct error *err)
     return 0;
 }
 
-static int read_sets(struct rd *r, unsigned n, struct nal_sets *sets)
-{
-    for (unsigned i = 0; i < n; i++) {
-        struct bytes nal = rd_bytes(r, rd_u16be(r));
-        if (rd_failed(r)) {
-            return -EINVAL;
-        }
-        if (nal.len > 0 && nal_sets_add(sets, nal) < 0) {
-            return -E2BIG;
-        }
-    }
-    return 0;
-}
-
 int h264_config_parse(struct bytes avcc, struct h264_config *ret, struct error *err)
 {
     struct rd r = rd_init(avcc);
@@ -263,20 +249,11 @@ int h264_config_parse(struct bytes avcc, struct h264_config *ret, struct error *
     if (rd_failed(&r) || version != 1 || ret->nal_length_size == 3) {
         return error_set(err, -EINVAL, "avcC", "not an AVC decoder configuration record");
     }
-    if (read_sets(&r, rd_u8(&r) & 0x1f, &ret->sps) < 0 || rd_failed(&r) ||
-        read_sets(&r, rd_u8(&r), &ret->pps) < 0 || rd_failed(&r)) {
+    if (nal_sets_read(&r, rd_u8(&r) & 0x1f, &ret->sps) < 0 || rd_failed(&r) ||
+        nal_sets_read(&r, rd_u8(&r), &ret->pps) < 0 || rd_failed(&r)) {
         return error_set(err, -EINVAL, "avcC", "parameter sets are cut short or too many");
     }
     return 0;
-}
-
-static uint8_t *put_sets(uint8_t *p, const struct nal_sets *sets)
-{
-    for (unsigned i = 0; i < sets->n; i++) {
-        p = put_u16be(p, (uint16_t)sets->item[i].len);
-        p = put_bytes(p, sets->item[i]);
-    }
-    return p;
 }
 
 int h264_config_build(const struct h264_config *c, struct buf **ret, struct error *err)
@@ -292,7 +269,7 @@ int h264_config_build(const struct h264_config *c, struct buf **ret, struct erro
     }
     bool high = sps.profile_idc == 100 || sps.profile_idc == 110 || sps.profile_idc == 122 ||
                 sps.profile_idc == 144 || sps.profile_idc == 244;
-    size_t size = 7 + nal_sets_size(&c->sps, 2) + nal_sets_size(&c->pps, 2) + (high ? 4 : 0);
+    size_t size = 7 + nal_sets_size(&c->sps) + nal_sets_size(&c->pps) + (high ? 4 : 0);
     struct buf *b = buf_try_new(size);
     if (!b) {
         return error_set(err, -ENOMEM, "avcC", "out of memory");
@@ -303,9 +280,9 @@ int h264_config_build(const struct h264_config *c, struct buf **ret, struct erro
     p = put_u8(p, sps.level_idc);
     p = put_u8(p, 0xff); /* lengths of 4 bytes */
     p = put_u8(p, (uint8_t)(0xe0 | c->sps.n));
-    p = put_sets(p, &c->sps);
+    p = nal_sets_put(p, &c->sps);
     p = put_u8(p, (uint8_t)c->pps.n);
-    p = put_sets(p, &c->pps);
+    p = nal_sets_put(p, &c->pps);
     if (high) {
         p = put_u8(p, 0xfc | sps.chroma_format_idc);
         p = put_u8(p, (uint8_t)(0xf8 | (sps.bit_depth_luma - 8)));
@@ -425,36 +402,6 @@ static uint32_t set_id(struct bytes nal)
     return bits_ue(&b);
 }
 
-static int merge_sets(struct nal_sets *have, const struct nal_sets *in)
-{
-    for (unsigned i = 0; i < in->n; i++) {
-        unsigned k = 0;
-        while (k < have->n && set_id(have->item[k]) != set_id(in->item[i])) {
-            k++;
-        }
-        if (k < have->n) {
-            have->item[k] = in->item[i];
-        } else if (nal_sets_add(have, in->item[i]) < 0) {
-            return -E2BIG;
-        }
-    }
-    return 0;
-}
-
-static bool has_new_id(const struct nal_sets *have, const struct nal_sets *in)
-{
-    for (unsigned i = 0; i < in->n; i++) {
-        unsigned k = 0;
-        while (k < have->n && set_id(have->item[k]) != set_id(in->item[i])) {
-            k++;
-        }
-        if (k == have->n) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /*
  * Parameter sets in band against those of the configuration. A set with a known id replaces that one; an SPS with a new id
  * starts over, so that the first SPS, from which size and profile are read, is the one in use.
@@ -474,11 +421,12 @@ static int update_params(struct canon *c, const struct unit_scan *u, struct erro
         }
         now = old;
     }
-    if (has_new_id(&now.sps, &u->sps)) {
+    if (nal_sets_has_new(&now.sps, &u->sps, set_id)) {
         now.sps.n = 0;
         now.pps.n = u->pps.n > 0 ? 0 : now.pps.n;
     }
-    if (merge_sets(&now.sps, &u->sps) < 0 || merge_sets(&now.pps, &u->pps) < 0) {
+    if (nal_sets_merge(&now.sps, &u->sps, set_id) < 0 ||
+        nal_sets_merge(&now.pps, &u->pps, set_id) < 0) {
         return error_set(err, -EINVAL, "h264", "too many parameter sets");
     }
     if (c->params && nal_sets_equal(&old.sps, &now.sps) && nal_sets_equal(&old.pps, &now.pps)) {

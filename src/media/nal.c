@@ -110,11 +110,66 @@ bool nal_sets_equal(const struct nal_sets *a, const struct nal_sets *b)
     return true;
 }
 
-size_t nal_sets_size(const struct nal_sets *s, size_t per_item)
+int nal_sets_read(struct rd *r, unsigned n, struct nal_sets *s)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct bytes nal = rd_bytes(r, rd_u16be(r));
+        if (rd_failed(r)) {
+            return -EINVAL;
+        }
+        if (nal.len > 0 && nal_sets_add(s, nal) < 0) {
+            return -E2BIG;
+        }
+    }
+    return 0;
+}
+
+size_t nal_sets_size(const struct nal_sets *s)
 {
     size_t size = 0;
     for (unsigned i = 0; i < s->n; i++) {
-        size += per_item + s->item[i].len;
+        size += 2 + s->item[i].len;
     }
     return size;
+}
+
+uint8_t *nal_sets_put(uint8_t *p, const struct nal_sets *s)
+{
+    for (unsigned i = 0; i < s->n; i++) {
+        p = put_u16be(p, (uint16_t)s->item[i].len);
+        p = put_bytes(p, s->item[i]);
+    }
+    return p;
+}
+
+static unsigned find_id(const struct nal_sets *s, uint32_t wanted, nal_set_id_fn id)
+{
+    unsigned k = 0;
+    while (k < s->n && id(s->item[k]) != wanted) {
+        k++;
+    }
+    return k;
+}
+
+int nal_sets_merge(struct nal_sets *have, const struct nal_sets *in, nal_set_id_fn id)
+{
+    for (unsigned i = 0; i < in->n; i++) {
+        unsigned k = find_id(have, id(in->item[i]), id);
+        if (k < have->n) {
+            have->item[k] = in->item[i];
+        } else if (nal_sets_add(have, in->item[i]) < 0) {
+            return -E2BIG;
+        }
+    }
+    return 0;
+}
+
+bool nal_sets_has_new(const struct nal_sets *have, const struct nal_sets *in, nal_set_id_fn id)
+{
+    for (unsigned i = 0; i < in->n; i++) {
+        if (find_id(have, id(in->item[i]), id) == have->n) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -32,4 +32,14 @@ struct nal_sets {
 /* Appends; -E2BIG when full or the set is over 65535 bytes, which no configuration record can carry. */
 int nal_sets_add(struct nal_sets *s, struct bytes nal);
 bool nal_sets_equal(const struct nal_sets *a, const struct nal_sets *b);
-size_t nal_sets_size(const struct nal_sets *s, size_t per_item);
+/* As configuration records have them: n times a 16-bit length and a set. -EINVAL, -E2BIG; empty sets are left out. */
+int nal_sets_read(struct rd *r, unsigned n, struct nal_sets *s);
+size_t nal_sets_size(const struct nal_sets *s);
+uint8_t *nal_sets_put(uint8_t *p, const struct nal_sets *s);
+
+/* A set's own id (the codec's parameter_set_id). */
+typedef uint32_t (*nal_set_id_fn)(struct bytes nal);
+/* Puts each of in where have has the same id, or at the end; -E2BIG. */
+int nal_sets_merge(struct nal_sets *have, const struct nal_sets *in, nal_set_id_fn id);
+/* Does in hold an id that have does not? */
+bool nal_sets_has_new(const struct nal_sets *have, const struct nal_sets *in, nal_set_id_fn id);

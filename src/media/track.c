@@ -3,9 +3,12 @@
 
 #include "base/mem.h"
 #include "media/aac.h"
+#include "media/av1.h"
 #include "media/h264.h"
+#include "media/hevc.h"
 #include "media/mp3.h"
 #include "media/opus.h"
+#include "media/vp9.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -32,8 +35,11 @@ static int fill(struct track_params *p, struct bytes config, struct error *err)
     case CODEC_MP3:
         return mp3_params_fill(p, config, err);
     case CODEC_HEVC:
+        return hevc_params_fill(p, config, err);
     case CODEC_AV1:
+        return av1_params_fill(p, config, err);
     case CODEC_VP9:
+        return vp9_params_fill(p, config, err);
     case CODEC_N:
         break;
     }

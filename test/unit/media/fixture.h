@@ -137,8 +137,10 @@ static inline void fixture_places(const struct fixture *f, struct fixture_track 
                                   struct bytes stsc, struct bytes stsz, struct bytes stco)
 {
     struct rd chunks = rd_init(fixture_skip(stco, 4));
-    struct rd sizes = rd_init(fixture_skip(stsz, 12));
+    struct rd sizes = rd_init(fixture_skip(stsz, 4));
+    uint32_t fixed_size = rd_u32be(&sizes);
     struct rd runs = rd_init(fixture_skip(stsc, 4));
+    rd_skip(&sizes, 4);
     uint32_t n_chunks = rd_u32be(&chunks);
     uint32_t n_runs = rd_u32be(&runs);
     uint32_t per_chunk = 0;
@@ -152,7 +154,7 @@ static inline void fixture_places(const struct fixture *f, struct fixture_track 
         }
         uint32_t at = rd_u32be(&chunks);
         for (uint32_t i = 0; i < per_chunk && k < t->n; i++, k++) {
-            uint32_t size = rd_u32be(&sizes);
+            uint32_t size = fixed_size > 0 ? fixed_size : rd_u32be(&sizes);
             assert(at + (size_t)size <= f->len);
             t->samples[k].data = BYTES(f->file + at, size);
             at += size;

@@ -102,6 +102,10 @@ static void write_sample(FILE *out, struct canon *c, const struct fixture_track 
     s->duration_ns = ns_from_ticks(in->dts + in->duration, t->timescale) - dts_ns;
     s->seq = seq;
     struct buf *b = chunk_of(s);
+    /* Of chunks of one sample ffmpeg 5.1 does not look at this field, so look here. */
+    struct rd duration = rd_init(fixture_skip(buf_view(b), 88));
+    assert_int_equal(rd_u32be(&duration),
+                     (uint64_t)in->duration * fmp4_timescale(s->params) / t->timescale);
     assert_int_equal(fwrite(b->data, 1, b->len, out), b->len);
     sample_unref(&s);
 }
@@ -113,7 +117,7 @@ static void write_fragmented(const struct fixture *f, const char *path)
     const struct track_params *params[2];
     for (unsigned i = 0; i < 2; i++) {
         canon_init(&canon[i], f->tracks[i].codec);
-        assert_int_equal(canon_config(&canon[i], f->tracks[i].config, NULL), 1);
+        assert_true(canon_config(&canon[i], f->tracks[i].config, NULL) >= 0);
     }
     /* VP9 has its size in the frames: like a publisher, know the first one before the init is made. */
     struct canon_unit first = {f->tracks[0].samples[0].data, 0, true};
@@ -194,13 +198,16 @@ static void check_with_ffprobe(const char *name)
         original, ours);
     for (unsigned i = 0; i < 2; i++) {
         char command[300];
-        /* Not the last packet: there ffmpeg guesses one of the two durations. Its frame is compared below. */
-        snprintf(
-            command, sizeof(command),
-            "ffprobe -v error -ignore_editlist 1 -select_streams %u -show_entries "
-            "packet=pts_time,dts_time,duration_time,size,flags,data_hash -show_data_hash md5 -of csv "
-            "\"$F\" | sed '$d'",
-            i);
+        /*
+         * Durations are what the codec's parser says, or N/A. Not the last packet: there ffmpeg guesses one of the two. Its
+         * frame is compared below.
+         */
+        bool parsed = f->tracks[i].codec != CODEC_AV1 && f->tracks[i].codec != CODEC_VP9;
+        snprintf(command, sizeof(command),
+                 "ffprobe -v error -ignore_editlist 1 -select_streams %u -show_entries "
+                 "packet=pts_time,dts_time,%ssize,flags,data_hash -show_data_hash md5 -of csv "
+                 "\"$F\" | sed '$d'",
+                 i, parsed ? "duration_time," : "");
         assert_same_output(command, original, ours);
         /* The hash column alone: time bases differ. */
         snprintf(command, sizeof(command),
@@ -221,12 +228,30 @@ static void test_h264_and_aac(void **state)
     check_with_ffprobe("h264_aac.mp4");
 }
 
+static void test_hevc_and_aac(void **state)
+{
+    check_with_ffprobe("hevc_aac.mp4");
+}
+
+static void test_av1_and_opus(void **state)
+{
+    check_with_ffprobe("av1_opus.mp4");
+}
+
+static void test_vp9_and_mp3(void **state)
+{
+    check_with_ffprobe("vp9_mp3.mp4");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunk_bytes),
         cmocka_unit_test(test_mime_names_the_kind_and_every_codec),
         cmocka_unit_test(test_h264_and_aac),
+        cmocka_unit_test(test_hevc_and_aac),
+        cmocka_unit_test(test_av1_and_opus),
+        cmocka_unit_test(test_vp9_and_mp3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
