@@ -202,7 +202,8 @@ static void check_with_ffprobe(const char *name)
          * Durations are what the codec's parser says, or N/A. Not the last packet: there ffmpeg guesses one of the two. Its
          * frame is compared below.
          */
-        bool parsed = f->tracks[i].codec != CODEC_AV1 && f->tracks[i].codec != CODEC_VP9;
+        enum codec codec = f->tracks[i].codec;
+        bool parsed = codec != CODEC_AV1 && codec != CODEC_VP9 && codec != CODEC_OPUS;
         snprintf(command, sizeof(command),
                  "ffprobe -v error -ignore_editlist 1 -select_streams %u -show_entries "
                  "packet=pts_time,dts_time,%ssize,flags,data_hash -show_data_hash md5 -of csv "
