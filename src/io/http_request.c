@@ -156,7 +156,9 @@ int http_request_append(struct http_request *r, struct bytes piece, size_t max)
     size_t need = r->body_len + piece.len;
     if (need > r->body_cap) {
         /* Grows with what has come, not with what was announced: a promise of 1 MiB costs nothing. */
-        size_t cap = MIN(MAX(need, MAX(r->body_cap * 2, (size_t)BODY_FIRST)), MAX(max, need));
+        size_t cap = MAX(r->body_cap * 2, (size_t)BODY_FIRST);
+        cap = MIN(cap, max);
+        cap = MAX(cap, need);
         uint8_t *body = mem_try_realloc(r->body, cap);
         if (!body) {
             return -ENOMEM;

@@ -445,7 +445,7 @@ enum http_verdict http_judge(const struct http_conditions *c, const char *etag, 
 void http_problem_json(struct out *o, int status, const char *code, const struct error *err)
 {
     struct json j = json_init(o);
-    json_object(&j);
+    json_object_begin(&j);
     json_put_str(&j, "type", "about:blank");
     json_put_str(&j, "title", http_reason(status));
     json_put_int(&j, "status", status);
