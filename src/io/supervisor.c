@@ -4,11 +4,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/random.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
-#include <sys/random.h>
 
 LOG_TOPIC(topic, "io.supervisor");
 
@@ -99,17 +99,6 @@ static void enter_backoff(struct supervisor *s, unsigned delay_ms, const char *r
     }
 }
 
-static uint32_t draw(struct supervisor *s)
-{
-    uint32_t v = 0;
-    if (s->config.random) {
-        return s->config.random(s->user);
-    }
-    ssize_t n = getrandom(&v, sizeof(v), 0);
-    (void)n; /* 4 bytes never come in part; without them the wait is only less random */
-    return v;
-}
-
 /* Full jitter: anything from 0 to the cap, so that many children of one dead peer do not come back as one. */
 static unsigned next_delay(struct supervisor *s)
 {
@@ -119,7 +108,8 @@ static unsigned next_delay(struct supervisor *s)
     }
     cap = MIN(cap, (uint64_t)s->config.backoff_max_ms);
     s->failures++;
-    return (unsigned)(draw(s) % (cap + 1));
+    return (unsigned)(s->config.random_below ? s->config.random_below(s->user, cap + 1)
+                                             : random_below(cap + 1));
 }
 
 /* Takes one restart from the budget; false when none is left in the window. */

@@ -39,8 +39,8 @@ struct supervisor_config {
     unsigned window_ms;    /* 0 = 300000 */
     unsigned grace_ms;     /* 0 = 5000: from SIGTERM to SIGKILL */
     unsigned check_ms;     /* interval of ops.check; 0 = 1000 */
-    /* Tests: a random number; NULL = the kernel's. */
-    uint32_t (*random)(void *user);
+    /* Tests: a number in 0..n-1 for the waits; NULL = random_below(). */
+    uint64_t (*random_below)(void *user, uint64_t n);
 };
 
 enum supervisor_verdict {

@@ -21,7 +21,8 @@ struct fixture {
     unsigned done;
     unsigned outputs;
     unsigned draws;
-    uint32_t random;
+    uint64_t caps[8]; /* of the waits, as asked for */
+    bool longest;     /* take the longest wait, else none */
     const char *stall;
     enum supervisor_verdict verdict;
     enum supervisor_state stop_in;
@@ -84,11 +85,11 @@ static void on_state(void *user, enum supervisor_state old, enum supervisor_stat
     }
 }
 
-static uint32_t draw(void *user)
+static uint64_t draw(void *user, uint64_t n)
 {
     struct fixture *f = user;
-    f->draws++;
-    return f->random;
+    f->caps[f->draws++ % 8] = n - 1;
+    return f->longest ? n - 1 : 0;
 }
 
 static const struct supervisor_ops ops = {
@@ -125,7 +126,7 @@ static int teardown(void **state)
 static void new_supervisor(struct fixture *f, struct supervisor_config config)
 {
     config.name = "child";
-    config.random = draw;
+    config.random_below = draw;
     config.check_ms = 5;
     f->s = supervisor_new(f->loop, &config, &ops, f);
 }
@@ -159,15 +160,16 @@ static void test_restarts_with_growing_waits(void **state)
 {
     struct fixture *f = *state;
     f->script = "echo no >&2; exit 1";
-    f->random =
-        UINT32_MAX; /* mod (cap + 1) differs per cap: the caps of 3, 7 and 15 ms are powers of two */
-    new_supervisor(f, (struct supervisor_config){.backoff_initial_ms = 31, .backoff_max_ms = 127});
+    f->longest = true;
+    new_supervisor(f, (struct supervisor_config){.backoff_initial_ms = 8, .backoff_max_ms = 20});
     supervisor_start(f->s);
     AWAIT(f->loop, f->made >= 5);
-    /* The wait is the random number modulo the cap plus one; the caps are 31, 62, 124 and 127 (the maximum). */
-    const int64_t waits_ms[] = {31, 3, 45, 127};
+    const uint64_t waits_ms[] = {8, 16, 20, 20};
     for (int i = 0; i < 4; i++) {
-        assert_true(f->made_at_ns[i + 1] - f->made_at_ns[i] >= waits_ms[i] * NS_PER_MS - NS_PER_MS);
+        assert_int_equal(f->caps[i], waits_ms[i]);
+        /* libuv counts whole milliseconds from the start of the iteration. */
+        assert_true(f->made_at_ns[i + 1] - f->made_at_ns[i] >=
+                    ((int64_t)waits_ms[i] - 2) * NS_PER_MS);
     }
     assert_int_equal(supervisor_restarts(f->s), f->made - 1);
     supervisor_stop(f->s, count_done, f);
@@ -180,15 +182,13 @@ static void test_a_healthy_run_resets_the_wait(void **state)
 {
     struct fixture *f = *state;
     f->script = "sleep 0.05; exit 1";
-    f->random =
-        1u
-        << 31; /* mod 2 = 0; mod 3 = 2, mod 5 = 3, mod 65537 = 32769: only the first wait is none */
     new_supervisor(f, (struct supervisor_config){
                           .backoff_initial_ms = 1, .backoff_max_ms = 65536, .healthy_ms = 20});
     supervisor_start(f->s);
-    /* Without the reset the cap would pass a minute at the seventeenth. */
-    AWAIT(f->loop, f->made >= 20);
-    assert_int_equal(f->draws, 19);
+    AWAIT(f->loop, f->made >= 5);
+    for (unsigned i = 0; i < f->draws; i++) {
+        assert_int_equal(f->caps[i], 1);
+    }
 }
 
 static void test_the_budget_ends_in_failed(void **state)
