@@ -2,6 +2,7 @@
 #include "protocol/rtmp/rtmp_command_wire.h"
 
 #include "base/mem.h"
+#include "media/flv.h"
 
 #include <errno.h>
 
@@ -100,23 +101,13 @@ void rtmp_write_status(struct out *o, uint32_t stream_id, bool error, const char
 
 /* ---- Enhanced RTMP v2, "Enhancing NetConnection connect Command" ---- */
 
-static const char *const FOURCC[CODEC_N] = {
-    [CODEC_H264] = "avc1", [CODEC_HEVC] = "hvc1", [CODEC_AV1] = "av01", [CODEC_VP9] = "vp09",
-    [CODEC_AAC] = "mp4a",  [CODEC_OPUS] = "Opus", [CODEC_MP3] = ".mp3",
-};
-
-const char *rtmp_fourcc(enum codec c)
-{
-    return FOURCC[c];
-}
-
 static uint32_t codecs_of(struct bytes fourcc)
 {
     if (bytes_equal_str(fourcc, "*")) {
         return (1u << CODEC_N) - 1;
     }
     for (unsigned c = 0; c < CODEC_N; c++) {
-        if (bytes_equal_str(fourcc, FOURCC[c])) {
+        if (bytes_equal_str(fourcc, flv_fourcc_str(c))) {
             return 1u << c;
         }
     }
@@ -165,7 +156,7 @@ static void put_info_map(struct out *body, const char *name, enum track_kind kin
     amf_begin_object(body);
     for (unsigned c = 0; c < CODEC_N; c++) {
         if (codec_kind(c) == kind) {
-            amf_put_member_number(body, FOURCC[c], CAN_FORWARD);
+            amf_put_member_number(body, flv_fourcc_str(c), CAN_FORWARD);
         }
     }
     amf_end(body);
@@ -176,7 +167,7 @@ void rtmp_put_codecs(struct out *body)
     amf_put_key(body, "fourCcList");
     amf_begin_strict_array(body, CODEC_N);
     for (unsigned c = 0; c < CODEC_N; c++) {
-        amf_put_str(body, FOURCC[c]);
+        amf_put_str(body, flv_fourcc_str(c));
     }
     put_info_map(body, "videoFourCcInfoMap", TRACK_VIDEO);
     put_info_map(body, "audioFourCcInfoMap", TRACK_AUDIO);

@@ -41,10 +41,9 @@ void rtmp_write_status(struct out *o, uint32_t stream_id, bool error, const char
                        const char *description, uint32_t chunk_size);
 
 /*
- * The FourCC of a codec in Enhanced RTMP ("hvc1", "Opus"), and which codecs a connect object announces that its sender can
- * take, as a mask of 1 << codec. Codecs that RTMP always had are not in the mask unless announced.
+ * Which codecs a connect object announces that its sender can take (Enhanced RTMP), as a mask of 1 << codec. Codecs that
+ * RTMP always had are not in the mask unless announced.
  */
-const char *rtmp_fourcc(enum codec c);
 uint32_t rtmp_announced_codecs(const struct amf_value *connect);
 /* Members fourCcList, videoFourCcInfoMap, audioFourCcInfoMap, capsEx with every codec we carry. */
 void rtmp_put_codecs(struct out *body);
