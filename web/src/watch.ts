@@ -182,14 +182,14 @@ class Watch {
   }
 
   private async pollReaders(): Promise<void> {
-    if (document.hidden) {
+    if (document.hidden || this.player.state !== "playing") {
       return;
     }
     try {
       const s = await showStream(this.path);
       setText(this.fields.readers.value, String(s.n_readers));
     } catch {
-      setText(this.fields.readers.value, "–"); // off air, or this viewer may not ask
+      setText(this.fields.readers.value, "–"); // this viewer may not ask
     }
   }
 

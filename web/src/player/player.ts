@@ -200,6 +200,10 @@ export class Player {
   }
 
   private handleState(state: StreamState, reason: string): void {
+    if (state === "live" && this.streamState === "ended" && this.wanted !== null) {
+      this.askForAll();
+      return;
+    }
     this.streamState = state === "discontinuity" ? "live" : state;
     this.lastMediaMs = performance.now();
     switch (state) {
@@ -216,6 +220,14 @@ export class Player {
         this.edge.forget();
         break;
     }
+  }
+
+  // Another publisher may send codecs that this browser has.
+  private askForAll(): void {
+    this.wanted = null;
+    this.notice = "";
+    this.streamState = null;
+    this.socket.restart();
   }
 
   private handleInit(m: InitMessage): void {
