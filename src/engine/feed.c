@@ -310,8 +310,10 @@ static bool stamp(struct stream *s, struct sample *sample, int64_t now)
         leader++;
     }
     enum stamp_grouping grouping = leader < TRACKS_MAX ? STAMP_GROUP_KEYS : STAMP_GROUP_SECONDS;
-    int64_t arrival = sample->arrival_ns ? sample->arrival_ns - s->e->start_ns : now;
-    return stamp_sample(&s->stamp, sample, grouping, leader, arrival);
+    if (sample->arrival_ns == 0) {
+        sample->arrival_ns = now + s->e->start_ns;
+    }
+    return stamp_sample(&s->stamp, sample, grouping, leader, sample->arrival_ns - s->e->start_ns);
 }
 
 static void make_forms(struct stream *s, struct sample *sample)

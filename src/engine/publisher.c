@@ -18,6 +18,7 @@ struct publisher {
     void *user;
     struct feed *feed;      /* belongs to the home loop; only its address is used here */
     struct feed_msg *queue; /* what was done since the last flush; NULL = nothing */
+    bool direct;            /* at home and admitted: the home is called, not sent to */
     struct loop_task flush; /* LOOP_STAGE_MEDIA */
     struct loop_task fail;  /* LOOP_STAGE_NOTIFY: refused before it began */
     struct error refusal;
@@ -47,7 +48,7 @@ static void on_flush(struct loop_task *t)
     if (!p->queue) {
         return;
     }
-    if (p->s.stream->home == p->s.el) {
+    if (p->direct) {
         feed_handle(p->queue);
     } else {
         loop_post(p->s.stream->home->loop, &TAKE_PTR(p->queue)->msg);
@@ -206,6 +207,8 @@ static void deliver_news(struct loop *l, struct loop_msg *m)
         struct publisher *p = CONTAINER_OF(s, struct publisher, s);
         switch (n->news) {
         case PUBLISHER_OPENED:
+            /* Until now messages were on their way, behind those of a publisher that left just before. */
+            p->direct = s->stream->home == s->el;
             p->ops.on_open(p->user);
             break;
         case PUBLISHER_CLOSED:

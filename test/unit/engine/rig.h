@@ -4,6 +4,7 @@
 #include "../unit.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "engine/stream.h"
 
@@ -251,6 +252,38 @@ static inline void viewer_open(struct viewer *v, struct engine *e, struct loop *
     v->r = reader_open(e, l, &info, &viewer_ops, v);
 }
 
+/* One loop that is control and media loop, driven by the test. */
+struct rig {
+    struct loop *l;
+    struct engine *e;
+    struct source src;
+    struct source other;
+    struct viewer v[4];
+    char events[64]; /* one letter an event */
+};
+
+static inline void rig_on_event(void *user, enum stream_event event, const char *path,
+                                const char *session_id, const char *reason)
+{
+    struct rig *r = user;
+    size_t len = strlen(r->events);
+    if (len + 1 < sizeof(r->events)) {
+        r->events[len] = "PRLEjl"[event];
+    }
+}
+
+static inline struct rig *rig_new(const struct engine_config *config)
+{
+    struct rig *r = mem_new(struct rig);
+    log_configure("error", false);
+    r->l = loop_new("test", 0);
+    r->e = engine_new(config, r->l, &r->l, 1);
+    engine_set_event_fn(r->e, rig_on_event, r);
+    source_init(&r->src, CODEC_H264, true);
+    source_init(&r->other, CODEC_H264, true);
+    return r;
+}
+
 static inline void assert_no_media_lives(void)
 {
     assert_int_equal(sample_live_count(), 0);
@@ -268,4 +301,37 @@ static inline void assert_engine_empty(const struct engine *e)
     assert_int_equal(g.replicas, 0);
     assert_int_equal(g.samples, 0);
     assert_int_equal(g.bytes, 0);
+}
+
+/* Sessions leave, their streams follow, nothing is left. */
+static inline void rig_free(struct rig *r)
+{
+    source_done(&r->src);
+    source_done(&r->other);
+    for (unsigned i = 0; i < ARRAY_LEN(r->v); i++) {
+        r->v[i].r = reader_close(r->v[i].r);
+    }
+    r->e = engine_free(r->e);
+    loop_free(r->l);
+    free(r);
+    assert_no_media_lives();
+}
+
+/* What a reader got of each group of a stream whose samples have the seqs 0, 1, 2, ...: a prefix, beginning with a key. */
+static inline void assert_prefixes(const struct viewer *v, const uint64_t *group_starts,
+                                   unsigned n_groups, uint64_t first_group)
+{
+    assert_true(v->n <= SEEN_MAX);
+    for (unsigned i = 0; i < v->n; i++) {
+        const struct seen *s = &v->seen[i];
+        const struct seen *before = i > 0 ? &v->seen[i - 1] : NULL;
+        if (before && before->group == s->group) {
+            assert_int_equal(s->seq, before->seq + 1);
+        } else {
+            assert_true(!before || s->group > before->group);
+            assert_true(s->group - first_group < n_groups);
+            assert_int_equal(s->seq, group_starts[s->group - first_group]);
+            assert_true(s->flags & SAMPLE_KEY);
+        }
+    }
 }
