@@ -76,7 +76,7 @@ static void test_tables(void **state)
     run("one offset for all tracks", plain);
 
     static const struct row late_return[] = {
-        {K, 0, 100, 100, 1, 1, true},   {V, 40, 140, 140, 1, 1, false}, {BREAK},
+        {K, 0, 100, 100, 1, 1, true},   {V, 40, 140, 140, 1, 1, false}, {.op = BREAK},
         {K, 0, 5000, 5000, 2, 2, true}, {A, 5, 5005, 5005, 2, 2, true}, {0},
     };
     run("a return after a gap lands at now", late_return);
@@ -86,7 +86,7 @@ static void test_tables(void **state)
         {K, 0, 100, 100, 1, 1, true},
         {V, 1000, 101, 1100, 1, 1, false},
         {V, 1040, 102, 1140, 1, 1, false},
-        {BREAK},
+        {.op = BREAK},
         {K, 0, 103, 1187, 2, 2, true},
         {V, 40, 104, 1227, 2, 2, false},
         {0},
