@@ -388,11 +388,15 @@ ssize_t conn_tls_writev(struct conn *c, const struct iovec *iov, int n)
 int conn_tls_shutdown(struct conn *c)
 {
     struct conn_tls *t = c->tls;
-    if (t->broken || t->pending || !SSL_is_init_finished(t->ssl)) {
+    if (t->broken || !SSL_is_init_finished(t->ssl)) {
         return 1;
     }
+    int r = conn_tls_flush(c);
+    if (r <= 0) {
+        return r;
+    }
     ERR_clear_error();
-    int r = SSL_shutdown(t->ssl);
+    r = SSL_shutdown(t->ssl);
     if (r >= 0) {
         return 1;
     }

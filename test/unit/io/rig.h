@@ -7,6 +7,7 @@
 #include "io/conn.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>

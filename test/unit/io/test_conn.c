@@ -79,7 +79,7 @@ static void pair_done(struct pair *p)
 /* Small buffers, so that little data fills a socket. The receiver's holds more than a segment of loopback. */
 static void shrink(struct conn *c)
 {
-    int n = 16384;
+    int n = 65536;
     assert_int_equal(setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof(n)), 0);
     n = 131072;
     assert_int_equal(setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof(n)), 0);
