@@ -245,10 +245,10 @@ static int code_of(CURLcode code)
     case CURLE_OPERATION_TIMEDOUT:
         return -ETIMEDOUT;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return -EINVAL;
     case CURLE_TOO_MANY_REDIRECTS:
         return -ELOOP;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* of a redirect, or HTTP/0.9 */
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
@@ -453,6 +453,17 @@ static bool method_is_token(const char *m)
     return n > 0 && n <= 32 && m[n] == '\0';
 }
 
+/* libcurl sends what it is given: a line end inside would begin another header, or another request. */
+static bool headers_are_lines(const char *const *headers)
+{
+    for (; headers && *headers; headers++) {
+        if (strpbrk(*headers, "\r\n")) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void set_method(CURL *easy, const char *method, struct bytes body)
 {
     if (body.len > 0) {
@@ -498,6 +509,16 @@ static void set_limits(CURL *easy, const struct http_call_spec *spec)
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 }
 
+static void set_tls(struct http_call *call, const struct http_call_spec *spec)
+{
+    const char *ca = spec->ca_file ? spec->ca_file : call->client->ca_file;
+    curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYPEER, spec->insecure ? 0L : 1L);
+    curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYHOST, spec->insecure ? 0L : 2L);
+    if (ca) {
+        curl_easy_setopt(call->easy, CURLOPT_CAINFO, ca);
+    }
+}
+
 static void set_callbacks(struct http_call *call)
 {
     CURL *easy = call->easy;
@@ -518,15 +539,15 @@ int http_client_start(struct http_client *c, const struct http_call_spec *spec,
                       struct error *err)
 {
     const char *method = spec->method ? spec->method : (spec->body.len > 0 ? "POST" : "GET");
-    struct http_call *call = mem_new(struct http_call);
     if (c->live >= HTTP_CLIENT_CALLS_MAX) {
-        free(call);
         return error_set(err, -ENOBUFS, "", "more than %d HTTP requests are under way",
                          HTTP_CLIENT_CALLS_MAX);
     }
-    if (!method_is_token(method) || describe_url(call, spec->url) < 0) {
+    struct http_call *call = mem_new(struct http_call);
+    if (!method_is_token(method) || !headers_are_lines(spec->headers) ||
+        describe_url(call, spec->url) < 0) {
         free(call);
-        return error_set(err, -EINVAL, "", "not a method and an http or https URL");
+        return error_set(err, -EINVAL, "", "not a method, headers, and an http or https URL");
     }
     call->easy = curl_easy_init();
     if (!call->easy) {
@@ -540,12 +561,7 @@ int http_client_start(struct http_client *c, const struct http_call_spec *spec,
     call->started_ns = clock_mono_ns();
     curl_easy_setopt(call->easy, CURLOPT_URL, spec->url);
     curl_easy_setopt(call->easy, CURLOPT_USERAGENT, c->user_agent);
-    curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYPEER, spec->insecure ? 0L : 1L);
-    curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYHOST, spec->insecure ? 0L : 2L);
-    const char *ca = spec->ca_file ? spec->ca_file : c->ca_file;
-    if (ca) {
-        curl_easy_setopt(call->easy, CURLOPT_CAINFO, ca);
-    }
+    set_tls(call, spec);
     set_method(call->easy, method, spec->body);
     set_headers(call, spec->headers);
     set_limits(call->easy, spec);

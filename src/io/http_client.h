@@ -49,7 +49,7 @@ struct http_result {
     struct http_call *call; /* for http_result_header() */
     int64_t elapsed_ns;
     /* code 0 or negative errno: -ECONNREFUSED, -EHOSTUNREACH (name), -ETIMEDOUT, -EACCES (address refused), -EFBIG, -EPROTO
-       (not HTTP, TLS), -EIO. where is scheme, host and port. A status of 400 and above is no error here. */
+       (not HTTP, TLS, a redirect elsewhere), -ELOOP, -EIO. where is scheme, host and port. A status of 400 and above is no error here. */
     struct error err;
 };
 
