@@ -264,8 +264,9 @@ int av1_params_fill(struct track_params *p, struct bytes config, struct error *e
 
 struct unit_scan {
     size_t size; /* of the canonical bytes */
+    bool header; /* a sequence header was seen; more of them in one unit say the same (7.5) */
     bool frame;
-    bool key;
+    struct bytes first; /* the first frame's payload */
 };
 
 static bool is_dropped(const struct av1_obu *o)
@@ -287,6 +288,17 @@ static bool is_reduced(const struct track_params *p)
     return header.len > 0 && (header.data[0] & 8);
 }
 
+static int update_params(struct canon *c, const struct av1_obu *header, struct error *err)
+{
+    _cleanup_buf_ struct buf *config = NULL;
+    struct bytes have = c->params ? config_header(buf_view(c->params->config)) : BYTES(NULL, 0);
+    if (have.len > 0 && bytes_equal(have, header->payload)) {
+        return 0;
+    }
+    int r = build_config(header, &config, err);
+    return r < 0 ? r : canon_replace(c, buf_view(config), 0, err);
+}
+
 static int scan_unit(struct canon *c, struct bytes data, struct unit_scan *u, struct error *err)
 {
     struct rd r = rd_init(data);
@@ -297,21 +309,15 @@ static int scan_unit(struct canon *c, struct bytes data, struct unit_scan *u, st
             continue;
         }
         u->size += obu_size(&o);
-        if (o.type == AV1_OBU_SEQUENCE_HEADER) {
-            struct bytes have =
-                c->params ? config_header(buf_view(c->params->config)) : BYTES(NULL, 0);
-            _cleanup_buf_ struct buf *config = NULL;
-            if (have.len > 0 && bytes_equal(have, o.payload)) {
-                continue;
-            }
-            res = build_config(&o, &config, err);
-            res = res < 0 ? res : canon_replace(c, buf_view(config), 0, err);
+        if (o.type == AV1_OBU_SEQUENCE_HEADER && !u->header) {
+            u->header = true;
+            res = update_params(c, &o, err);
             if (res < 0) {
                 return res;
             }
         } else if ((o.type == AV1_OBU_FRAME || o.type == AV1_OBU_FRAME_HEADER) && !u->frame) {
             u->frame = true;
-            u->key = is_shown_key(o.payload, is_reduced(c->params));
+            u->first = o.payload;
         }
     }
     return res < 0 ? error_set(err, res, "av1", "OBUs are cut short") : 0;
@@ -338,6 +344,6 @@ int av1_canonicalise(struct canon *c, const struct canon_unit *in, struct canon_
     while (av1_obu_next(&r, &o) > 0) {
         p = is_dropped(&o) ? p : put_obu(p, &o);
     }
-    ret->flags = u.key ? SAMPLE_KEY : 0;
+    ret->flags = is_shown_key(u.first, is_reduced(c->params)) ? SAMPLE_KEY : 0;
     return 0;
 }
