@@ -24,7 +24,9 @@ char *path_str(const struct path *p, char *buf, size_t size)
     buf[0] = '\0';
     while (n > 0 && len < size) {
         const struct path *at = chain[--n];
-        int w = at->name ? snprintf(buf + len, size - len, "%s%s", len ? "." : "", at->name)
+        /* A check may name an element, "[2].id": that joins without a dot. */
+        bool dot = len > 0 && at->name && at->name[0] != '[';
+        int w = at->name ? snprintf(buf + len, size - len, "%s%s", dot ? "." : "", at->name)
                          : snprintf(buf + len, size - len, "[%zu]", at->index);
         len += w > 0 ? (size_t)w : 0;
     }

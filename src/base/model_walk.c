@@ -222,13 +222,27 @@ static int check_type(const struct model *m, const struct model_field *f, struct
     return 0;
 }
 
+/* Whether a key or alias of f means another field of m. */
+static bool taken(const struct model *m, const struct model_field *f)
+{
+    char name[MODEL_KEY_MAX];
+    const struct model_field *found = model_find(m, model_key(f));
+    bool clash = found && found != f;
+    for (const char *s = f->aliases; s && *s && !clash;) {
+        size_t n = strcspn(s, ",");
+        snprintf(name, sizeof(name), "%.*s", (int)n, s);
+        found = model_find(m, name);
+        clash = found && found != f;
+        s += n + (s[n] == ',');
+    }
+    return clash;
+}
+
 static int check_keys(const struct model *m, const struct model *other, struct error *err)
 {
     for (size_t i = 0; i < m->n_fields; i++) {
-        const struct model_field *f = &m->fields[i];
-        const struct model_field *found = model_find(other, model_key(f));
-        if (m == other ? found != f : found != NULL) {
-            return unsound(err, m, model_key(f), "two fields have this name");
+        if (taken(other, &m->fields[i])) {
+            return unsound(err, m, model_key(&m->fields[i]), "two fields have this name");
         }
     }
     return 0;

@@ -171,7 +171,8 @@ static int read_children(struct reader *y, struct node *n)
     if (++y->depth > y->d->max_depth) {
         char why[60];
         snprintf(why, sizeof(why), "nested deeper than %u levels", y->d->max_depth);
-        return fail_at(y, -E2BIG, y->parser.mark, why);
+        yaml_mark_t mark = {.line = n->line - 1, .column = n->column - 1};
+        return fail_at(y, -E2BIG, mark, why);
     }
     int r;
     if (n->kind == NODE_LIST) {
