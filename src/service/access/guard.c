@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service/access/guard.h"
+
+#include "base/mem.h"
+#include "io/http_auth.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <strings.h>
+
+/* The host of a Host header without its port: "[::1]:8888" -> "::1". */
+static void host_name(const char *header, char *ret, size_t size)
+{
+    const char *end = NULL;
+    if (*header == '[') {
+        header++;
+        end = strchr(header, ']');
+    } else {
+        end = strrchr(header, ':');
+    }
+    size_t n = end ? (size_t)(end - header) : strlen(header);
+    snprintf(ret, size, "%.*s", (int)MIN(n, size - 1), header);
+}
+
+/*
+ * An address cannot be re-bound to another machine by whoever owns a name, so any address is fine; of names, only
+ * localhost and those that the configuration lists.
+ */
+static bool host_is_ours(const struct guard *g, const struct http_request *req)
+{
+    struct in6_addr ignored;
+    char name[256];
+    const char *header = http_request_header(req, "Host");
+    host_name(header ? header : "", name, sizeof(name));
+    if (strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, &ignored) == 1 ||
+        inet_pton(AF_INET6, name, &ignored) == 1) {
+        return true;
+    }
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        if (strcasecmp(name, g->hosts[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool refuse(struct http_reply *reply, int status, const char *code, const char *where,
+                   const char *text)
+{
+    struct error err = {0};
+    error_set(&err, -EACCES, where, "%s", text);
+    http_reply_problem(reply, status, code, &err);
+    return false;
+}
+
+static bool scope_is_granted(const struct guard *g, const struct http_request *req, int *ret_r)
+{
+    struct http_auth auth;
+    *ret_r = http_auth_parse(req, &auth);
+    if (*ret_r == 0) {
+        *ret_r = access_rules_api(
+            g->rules, auth.user[0] ? auth.user : NULL, auth.user[0] ? auth.password : NULL,
+            (const struct sockaddr *)&http_request_peer(req)->sa, http_is_forwarded(req));
+    }
+    return *ret_r == 0;
+}
+
+bool guard_check(void *user, struct http_request *req, struct http_reply *reply)
+{
+    const struct guard *g = user;
+    const struct http_route *route = http_request_route(req);
+    int r = 0;
+    if (!host_is_ours(g, req)) {
+        return refuse(reply, 421, "unknown-host", "Host",
+                      "this name is not one of ours: list it in http.hosts, or use an address");
+    }
+    /* A WebSocket's handshake is a GET that any page may send: the browser leaves the check to us. */
+    bool from_page = route->kind == HTTP_ROUTE_CONTROL || http_request_header(req, "Upgrade");
+    if (from_page && !http_origin_is_own(req)) {
+        return refuse(reply, 403, "foreign-origin", "Origin",
+                      "this request comes from another site's page");
+    }
+    if (route->scope && !scope_is_granted(g, req, &r)) {
+        if (r == -EPERM) {
+            http_reply_header(reply, "WWW-Authenticate", "Basic realm=\"Mast\", charset=\"UTF-8\"");
+            return refuse(
+                reply, 401, "credentials-needed", "Authorization",
+                "the API needs a user with api: true (from this machine none, while there are no users)");
+        }
+        return refuse(reply, r == -EBADMSG ? 400 : 403,
+                      r == -EBADMSG ? "bad-credentials" : "not-allowed", "Authorization",
+                      "these credentials may not use the API");
+    }
+    return true;
+}

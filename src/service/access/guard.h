@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What stands before every HTTP handler (design 7, "safe by default"): the Host must be one of ours, so that a name that
+ * somebody points at this machine (DNS rebinding) opens nothing; a browser's Origin must be the page's own for control
+ * routes and WebSockets; and a route with a scope needs a user with API rights. Runs on the connection's loop; the rules
+ * are immutable.
+ */
+#include "io/http.h"
+#include "service/access/access.h"
+
+struct guard {
+    const struct access_rules *rules;
+    char *const *hosts; /* further host names that are ours, besides addresses and localhost */
+    size_t n_hosts;
+};
+
+/* For http_server_config: user is a struct guard that outlives the server. */
+bool guard_check(void *user, struct http_request *req, struct http_reply *reply);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service/stream/stream_view.h"
+
+#include "base/mem.h"
+
+static const struct model_enum kind_names[] = {
+    {"video", TRACK_VIDEO}, {"audio", TRACK_AUDIO}, {NULL, 0}};
+
+static const struct model_enum codec_names[] = {
+    {"h264", CODEC_H264}, {"hevc", CODEC_HEVC}, {"av1", CODEC_AV1}, {"vp9", CODEC_VP9},
+    {"aac", CODEC_AAC},   {"opus", CODEC_OPUS}, {"mp3", CODEC_MP3}, {NULL, 0},
+};
+_Static_assert(CODEC_N == 7, "a new codec needs its name here");
+
+static const struct model_enum reader_state_names[] = {
+    {"waiting", READER_WAITING},
+    {"live", READER_LIVE},
+    {"ended", READER_ENDED},
+    {NULL, 0},
+};
+
+static const struct model_field track_fields[] = {
+    MODEL_INT(struct track_view, id, .doc = "Counts from 1; the track id in fMP4 too."),
+    MODEL_ENUM(struct track_view, kind, kind_names),
+    MODEL_ENUM(struct track_view, codec, codec_names),
+    MODEL_STRING(struct track_view, codecs,
+                 .doc = "RFC 6381 codec string; absent until the parameters are known."),
+    MODEL_BOOL(struct track_view, ready, .doc = "The parameters are known."),
+    MODEL_INT(struct track_view, width, .doc = "Pixels; 0 for audio and while unknown."),
+    MODEL_INT(struct track_view, height),
+    MODEL_DOUBLE(struct track_view, fps, .doc = "From the parameter sets; 0 when they do not say."),
+    MODEL_INT(struct track_view, sample_rate, .doc = "Hz; 0 for video."),
+    MODEL_INT(struct track_view, channels),
+    MODEL_INT(struct track_view, samples, .doc = "Since the stream began."),
+    MODEL_INT(struct track_view, bytes),
+    MODEL_INT(struct track_view, bitrate_bps, .doc = "Over the last seconds."),
+};
+static const struct model track_model =
+    MODEL("Track", struct track_view, track_fields, .unknown = MODEL_IGNORE);
+
+static const struct model_field session_fields[] = {
+    MODEL_STRING(struct session_view, id, .doc = "What kick takes."),
+    MODEL_STRING(struct session_view, protocol, .doc = "rtmp, rtmps, mse, ..."),
+    MODEL_STRING(struct session_view, remote, .doc = "Peer address."),
+    MODEL_STRING(struct session_view, agent, .doc = "What the peer calls itself."),
+    MODEL_TIME(struct session_view, since),
+    MODEL_ENUM(struct session_view, state, reader_state_names),
+    MODEL_BOOL(struct session_view, on_air, .doc = "Publishers: its samples are the stream."),
+    MODEL_INT(struct session_view, bytes),
+    MODEL_INT(struct session_view, samples),
+    MODEL_INT(struct session_view, dropped,
+              .doc = "Samples it did not get because it was too slow."),
+    MODEL_DOUBLE(struct session_view, behind_ms,
+                 .doc = "Between the newest sample and the next one to send."),
+};
+static const struct model session_model =
+    MODEL("Session", struct session_view, session_fields, .unknown = MODEL_IGNORE);
+
+static const struct model_field stream_fields[] = {
+    MODEL_STRING(struct stream_view, path),
+    MODEL_BOOL(struct stream_view, on_air, .doc = "Somebody publishes."),
+    MODEL_BOOL(struct stream_view, ready, .doc = "Its tracks are known and readers get samples."),
+    MODEL_BOOL(struct stream_view, waiting,
+               .doc = "The publisher went and may return, or waits off air."),
+    MODEL_STRING(struct stream_view, reason, .doc = "Why it is not on air or not ready."),
+    MODEL_TIME(struct stream_view, since, .doc = "Start of the current epoch."),
+    MODEL_INT(struct stream_view, epoch, .doc = "Counts publishers, reconnects and source jumps."),
+    MODEL_INT(struct stream_view, group),
+    MODEL_LIST_STRUCT(struct stream_view, tracks, &track_model, .max = TRACKS_MAX),
+    MODEL_OPT(struct stream_view, publisher, &session_model, .nullable = true),
+    MODEL_INT(struct stream_view, n_readers),
+    MODEL_LIST_STRUCT(struct stream_view, readers, &session_model, .max = 1000,
+                      .doc = "Only when one stream is asked for; the first 1000."),
+    MODEL_INT(struct stream_view, bitrate_in_bps),
+    MODEL_INT(struct stream_view, bytes_in),
+    MODEL_INT(struct stream_view, bytes_out),
+    MODEL_INT(struct stream_view, dropped,
+              .doc = "Samples not given to slow readers, all together."),
+    MODEL_INT(struct stream_view, history_ms),
+    MODEL_INT(struct stream_view, history_bytes),
+};
+const struct model stream_view_model =
+    MODEL("Stream", struct stream_view, stream_fields, .unknown = MODEL_IGNORE);
+
+static const struct model_field list_fields[] = {
+    MODEL_LIST_STRUCT(struct stream_list_view, items, &stream_view_model, .max = 1000000),
+};
+const struct model stream_list_model =
+    MODEL("StreamList", struct stream_list_view, list_fields, .unknown = MODEL_IGNORE);
+
+/* Views are written, never released, so borrowing the const texts is sound; empty is absent. */
+static char *borrow(const char *s)
+{
+    return *s ? (char *)s : NULL;
+}
+
+static void view_track(const struct stream_track_info *t, unsigned i, struct track_view *ret)
+{
+    *ret = (struct track_view){
+        .id = i + 1,
+        .kind = (int)codec_kind(t->codec),
+        .codec = (int)t->codec,
+        .codecs = borrow(t->rfc6381),
+        .ready = t->ready,
+        .width = t->width,
+        .height = t->height,
+        .fps = t->fps,
+        .sample_rate = t->sample_rate,
+        .channels = t->channels,
+        .samples = t->samples,
+        .bytes = t->bytes,
+        .bitrate_bps = t->bitrate_bps,
+    };
+}
+
+static void view_session(const struct session_info *s, struct session_view *ret)
+{
+    *ret = (struct session_view){
+        .id = borrow(s->id),
+        .protocol = borrow(s->protocol),
+        .remote = borrow(s->remote),
+        .agent = borrow(s->agent),
+        .since = s->since_wall_ns,
+        .state = (int)s->state,
+        .on_air = s->on_air,
+        .bytes = s->bytes,
+        .samples = s->samples,
+        .dropped = s->dropped,
+        .behind_ms = (double)s->behind_ns / 1e6,
+    };
+}
+
+struct view_memory {
+    struct track_view tracks[TRACKS_MAX];
+    struct session_view publisher;
+};
+
+/* readers are the caller's: n_readers views when the info lists them. */
+static void view_stream(const struct stream_info *info, struct view_memory *m,
+                        struct stream_view *ret)
+{
+    for (unsigned i = 0; i < info->n_tracks; i++) {
+        view_track(&info->tracks[i], i, &m->tracks[i]);
+    }
+    view_session(&info->publisher, &m->publisher);
+    *ret = (struct stream_view){
+        .path = (char *)info->path,
+        .on_air = info->on_air,
+        .ready = info->ready,
+        .waiting = info->waiting,
+        .reason = borrow(info->reason),
+        .since = info->since_wall_ns,
+        .epoch = info->epoch,
+        .group = info->group,
+        .tracks = {m->tracks, info->n_tracks},
+        .publisher = info->has_publisher ? &m->publisher : NULL,
+        .n_readers = info->n_readers,
+        .bitrate_in_bps = info->bitrate_in_bps,
+        .bytes_in = info->bytes_in,
+        .bytes_out = info->bytes_out,
+        .dropped = info->dropped,
+        .history_ms = info->history_ms,
+        .history_bytes = info->history_bytes,
+    };
+}
+
+void stream_view_write(const struct stream_info *info, struct json *j)
+{
+    struct view_memory m;
+    struct stream_view view;
+    view_stream(info, &m, &view);
+    unsigned listed = info->readers ? MIN(info->n_readers, 1000u) : 0;
+    _cleanup_free_ struct session_view *readers =
+        mem_new_array(struct session_view, MAX(listed, 1u));
+    for (unsigned i = 0; i < listed; i++) {
+        view_session(&info->readers[i], &readers[i]);
+    }
+    view.readers.items = readers;
+    view.readers.len = listed;
+    (void)model_write(&stream_view_model, &view, NULL, j);
+}
+
+void stream_list_write(const struct stream_info *list, unsigned n, struct json *j)
+{
+    json_object_begin(j);
+    json_key(j, "items");
+    json_array_begin(j);
+    for (unsigned i = 0; i < n; i++) {
+        struct view_memory m;
+        struct stream_view view;
+        view_stream(&list[i], &m, &view);
+        (void)model_write(&stream_view_model, &view, NULL, j);
+    }
+    json_array_end(j);
+    json_object_end(j);
+}
