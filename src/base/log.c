@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -62,10 +61,10 @@ static int parse_rule(char *item, struct rule *ret)
     return 0;
 }
 
-int log_configure(const char *patterns, bool json)
+static int parse_rules(const char *patterns, struct rule parsed[RULES_MAX], unsigned *ret_n)
 {
-    struct rule parsed[RULES_MAX] = {{"", LOG_INFO}};
-    unsigned n = 1;
+    unsigned n = 0;
+    parsed[n++] = (struct rule){"", LOG_INFO};
     _cleanup_free_ char *copy = mem_strdup(patterns ? patterns : "info");
     char *save = NULL;
     for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
@@ -77,6 +76,25 @@ int log_configure(const char *patterns, bool json)
             return r;
         }
         n++;
+    }
+    *ret_n = n;
+    return 0;
+}
+
+int log_check(const char *patterns)
+{
+    struct rule parsed[RULES_MAX];
+    unsigned n = 0;
+    return parse_rules(patterns, parsed, &n);
+}
+
+int log_configure(const char *patterns, bool json)
+{
+    struct rule parsed[RULES_MAX];
+    unsigned n = 0;
+    int r = parse_rules(patterns, parsed, &n);
+    if (r < 0) {
+        return r;
     }
     memcpy(rules, parsed, sizeof(rules));
     n_rules = n;
@@ -118,34 +136,20 @@ bool log_enabled(struct log_topic *t, enum log_level level)
     return (int)level <= __atomic_load_n(&t->level, __ATOMIC_RELAXED);
 }
 
-/*
- * Control characters and what is not UTF-8 are escaped in both forms: a log line is one line and readable, whatever a peer
- * sent. The C1 controls count too: a terminal may act on them.
- */
+/* Control characters are escaped in both forms: a log line is one line, whatever a peer sent. */
 static size_t escape(char *out, size_t room, const char *in, bool json)
 {
     size_t n = 0;
-    struct bytes left = BYTES_STR(in);
-    while (left.len > 0 && n + 7 < room) {
-        unsigned char c = left.data[0];
-        size_t len = utf8_char_len(left);
-        bool control = c < 0x20 || c == 0x7f || (c == 0xc2 && len == 2 && left.data[1] < 0xa0);
-        if (len == 0 && json) {
-            n += (size_t)snprintf(out + n, room - n, "\\ufffd");
-        } else if (len == 0 || control) {
-            /* The second byte of a C1 control is its code point. */
-            c = len == 2 ? left.data[1] : c;
+    for (; *in && n + 7 < room; in++) {
+        unsigned char c = (unsigned char)*in;
+        if (c < 0x20 || c == 0x7f) {
             n += (size_t)snprintf(out + n, room - n, json ? "\\u%04x" : "\\x%02x", c);
         } else if (json && (c == '"' || c == '\\')) {
             out[n++] = '\\';
             out[n++] = (char)c;
         } else {
-            memcpy(out + n, left.data, len);
-            n += len;
+            out[n++] = (char)c;
         }
-        len = len > 0 ? len : 1;
-        left.data += len;
-        left.len -= len;
     }
     out[n] = '\0';
     return n;

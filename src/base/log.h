@@ -23,17 +23,20 @@ enum log_level {
 
 struct log_topic {
     const char *name;
-    int level;             /* private: resolved from the patterns */
-    unsigned generation;   /* private: of the configuration that level was resolved from */
+    int level;           /* private: resolved from the patterns */
+    unsigned generation; /* private: of the configuration that level was resolved from */
 };
 
-#define LOG_TOPIC(var, topic_name) static struct log_topic var __attribute__((unused)) = {.name = (topic_name)}
+#define LOG_TOPIC(var, topic_name)                                                                 \
+    static struct log_topic var __attribute__((unused)) = {.name = (topic_name)}
 
 /*
  * patterns: a level for all, then exceptions by topic prefix: "info,rtmp=debug,io.tls=trace". NULL = "info".
  * json: JSON lines instead of text. Returns -EINVAL for a pattern it cannot read, and changes nothing then.
  */
 int log_configure(const char *patterns, bool json);
+/* The same check without changing anything. */
+int log_check(const char *patterns);
 
 bool log_enabled(struct log_topic *t, enum log_level level);
 void log_write(struct log_topic *t, enum log_level level, const char *fmt, ...)

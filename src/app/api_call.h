@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* One blocking call of a running server's API, for the commands. */
+#include "base/bytes.h"
+
+#define API_REPLY_MAX (64u << 20)
+
+struct api_call {
+    const char *url; /* "http://user:password@host:8888" */
+};
+
+/* --url URL, else $MAST_URL, else the local default; taken out of argv. */
+struct api_call api_call_options(int *argc, char **argv);
+/* 0 and the reply's body, or an exit code after saying on stderr what went wrong. body may be NULL. */
+int api_call(const struct api_call *call, const char *method, const char *target, const char *body,
+             struct out *ret);

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `mast stream ls|show|kick`: what a running server carries, by its API. */
+#include "app/api_call.h"
+#include "app/command.h"
+#include "base/mem.h"
+#include "service/stream/stream_view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void print_tracks(const struct stream_view *s)
+{
+    for (size_t i = 0; i < s->tracks.len; i++) {
+        const struct track_view *t = &s->tracks.items[i];
+        printf("%s%s", i == 0 ? "" : ", ", codec_to_str((enum codec)t->codec));
+        if (t->kind == TRACK_VIDEO && t->width) {
+            printf(" %ux%u", t->width, t->height);
+        }
+        if (t->kind == TRACK_AUDIO && t->sample_rate) {
+            printf(" %u Hz", t->sample_rate);
+        }
+    }
+}
+
+static const char *state_of(const struct stream_view *s)
+{
+    return s->on_air ? (s->ready ? "live" : "starting") : "waiting";
+}
+
+static int list_streams(const struct api_call *call, bool as_json)
+{
+    _cleanup_(out_done) struct out body = {0};
+    struct stream_list_view list;
+    struct error err = {0};
+    int r = api_call(call, "GET", "/api/v1/streams", NULL, &body);
+    if (r != 0 || as_json) {
+        if (r == 0) {
+            puts(out_str(&body));
+        }
+        return r;
+    }
+    struct model_parse_opts opts = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
+    if (model_parse_json(&stream_list_model, &list, out_view(&body), &opts, &err) < 0) {
+        fprintf(stderr, "mast: cannot read the server's reply: %s: %s\n", err.where, err.text);
+        return 1;
+    }
+    printf("%-32s %-9s %10s %8s  %s\n", "PATH", "STATE", "KBIT/S", "READERS", "TRACKS");
+    for (size_t i = 0; i < list.items.len; i++) {
+        const struct stream_view *s = &list.items.items[i];
+        printf("%-32s %-9s %10.0f %8llu  ", s->path, state_of(s), (double)s->bitrate_in_bps / 1000,
+               (unsigned long long)s->n_readers);
+        print_tracks(s);
+        putchar('\n');
+    }
+    model_done(&stream_list_model, &list);
+    return 0;
+}
+
+static void print_stream(const struct stream_view *s)
+{
+    printf("path       %s\nstate      %s%s%s%s\n", s->path, state_of(s), s->reason ? " (" : "",
+           s->reason ? s->reason : "", s->reason ? ")" : "");
+    printf("tracks     ");
+    print_tracks(s);
+    printf("\nbitrate    %.0f kbit/s in\nbytes      %llu in, %llu out\n",
+           (double)s->bitrate_in_bps / 1000, (unsigned long long)s->bytes_in,
+           (unsigned long long)s->bytes_out);
+    if (s->publisher) {
+        printf("publisher  %s %s %s %s\n", s->publisher->id ? s->publisher->id : "",
+               s->publisher->protocol, s->publisher->remote ? s->publisher->remote : "",
+               s->publisher->agent ? s->publisher->agent : "");
+    }
+    printf("readers    %llu\n", (unsigned long long)s->n_readers);
+    for (size_t i = 0; i < s->readers.len; i++) {
+        const struct session_view *v = &s->readers.items[i];
+        printf("  %-16s %-6s %-24s %8.0f ms behind, %llu dropped, %llu bytes\n", v->id ? v->id : "",
+               v->protocol, v->remote ? v->remote : "", v->behind_ms,
+               (unsigned long long)v->dropped, (unsigned long long)v->bytes);
+    }
+}
+
+static int show_stream(const struct api_call *call, const char *path, bool as_json)
+{
+    _cleanup_(out_done) struct out body = {0};
+    _cleanup_free_ char *target = mem_printf("/api/v1/streams/%s", path);
+    struct stream_view view;
+    struct error err = {0};
+    int r = api_call(call, "GET", target, NULL, &body);
+    if (r != 0 || as_json) {
+        if (r == 0) {
+            puts(out_str(&body));
+        }
+        return r;
+    }
+    struct model_parse_opts opts = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
+    if (model_parse_json(&stream_view_model, &view, out_view(&body), &opts, &err) < 0) {
+        fprintf(stderr, "mast: cannot read the server's reply: %s: %s\n", err.where, err.text);
+        return 1;
+    }
+    print_stream(&view);
+    model_done(&stream_view_model, &view);
+    return 0;
+}
+
+static int kick(const struct api_call *call, const char *path, const char *session)
+{
+    _cleanup_(out_done) struct out reply = {0};
+    _cleanup_(out_done) struct out body = {0};
+    _cleanup_free_ char *target = mem_printf("/api/v1/streams/kick/%s", path);
+    struct json j = json_init(&body);
+    json_object_begin(&j);
+    json_put_str(&j, "session", session);
+    json_object_end(&j);
+    return api_call(call, "POST", target, out_str(&body), &reply);
+}
+
+static int run(int argc, char **argv)
+{
+    bool as_json = command_flag(&argc, argv, "--json");
+    struct api_call call = api_call_options(&argc, argv);
+    if (argc == 2 && strcmp(argv[1], "ls") == 0) {
+        return list_streams(&call, as_json);
+    }
+    if (argc == 3 && strcmp(argv[1], "show") == 0) {
+        return show_stream(&call, argv[2], as_json);
+    }
+    if ((argc == 3 || argc == 4) && strcmp(argv[1], "kick") == 0) {
+        return kick(&call, argv[2], argc == 4 ? argv[3] : "all");
+    }
+    return command_usage(&command_stream);
+}
+
+const struct command command_stream = {
+    .name = "stream",
+    .usage = "ls | show PATH | kick PATH [SESSION] [--url URL] [--json]",
+    .summary = "What a running server carries; ends sessions",
+    .run = run,
+};

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/config.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "engine/stream.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+LOG_TOPIC(topic, "config");
+
+#define FILE_MAX_BYTES (1u << 20)
+
+static int check_address(const void *member, struct error *err)
+{
+    char *const *address = member;
+    struct in6_addr ignored;
+    if (inet_pton(AF_INET, *address, &ignored) == 1 ||
+        inet_pton(AF_INET6, *address, &ignored) == 1) {
+        return 0;
+    }
+    return error_set(
+        err, -EINVAL, "",
+        "'%s' is not an IP address (127.0.0.1 = this machine only, 0.0.0.0 or :: = everywhere)",
+        *address);
+}
+
+static int check_log_level(const void *member, struct error *err)
+{
+    char *const *level = member;
+    if (log_check(*level) < 0) {
+        return error_set(
+            err, -EINVAL, "",
+            "'%s' is not a level (error, warn, info, debug, trace) nor a list as in info,rtmp=debug",
+            *level);
+    }
+    return 0;
+}
+
+static int check_path(const void *member, struct error *err)
+{
+    char *const *path = member;
+    return stream_path_check(*path, err);
+}
+
+static const struct model_field log_fields[] = {
+    MODEL_STRING(
+        struct config_log, level, .def = "info", .check = check_log_level, .restart = true,
+        .doc = "error, warn, info, debug or trace; exceptions by topic follow: info,rtmp=debug."),
+    MODEL_BOOL(struct config_log, json, .def = "false", .restart = true,
+               .doc = "JSON lines instead of text."),
+};
+static const struct model log_model = MODEL("ConfigLog", struct config_log, log_fields);
+
+static const struct model_field http_fields[] = {
+    MODEL_STRING(
+        struct config_http, address, .def = "127.0.0.1", .check = check_address, .restart = true,
+        .doc =
+            "Where the page, the API, MSE and the metrics listen. This machine only, until told otherwise."),
+    MODEL_INT(struct config_http, port, .def = "8888", .restart = true,
+              .doc = "0 = any free port."),
+    MODEL_LIST_STRING(
+        struct config_http, hosts, .comma = true, .max = 64, .restart = true,
+        .example = "media.example.org",
+        .doc =
+            "Names this server is reached by, besides addresses and localhost. Requests for other names "
+            "are refused, so that nobody else's name can be pointed here."),
+    MODEL_STRING(struct config_http, web_dir, .restart = true,
+                 .doc = "The folder with the page's files. Found by itself when not given."),
+    MODEL_INT(struct config_http, max_connections, .def = "50000", .min = 1, .max = 1000000,
+              .restart = true, .doc = "Connections at once."),
+    MODEL_INT(struct config_http, max_connections_per_address, .def = "0", .max = 1000000,
+              .restart = true, .doc = "The same for one peer address; 0 = no limit."),
+};
+static const struct model http_model = MODEL("ConfigHttp", struct config_http, http_fields);
+
+static const struct model_field rtmp_fields[] = {
+    MODEL_BOOL(struct config_rtmp, enabled, .def = "true", .restart = true,
+               .doc = "RTMP, for OBS, ffmpeg, GStreamer, VLC."),
+    MODEL_STRING(struct config_rtmp, address, .def = "127.0.0.1", .check = check_address,
+                 .restart = true, .doc = "Where RTMP listens."),
+    MODEL_INT(struct config_rtmp, port, .def = "1935", .restart = true,
+              .doc = "0 = any free port."),
+    MODEL_INT(struct config_rtmp, max_connections, .def = "50000", .min = 1, .max = 1000000,
+              .restart = true, .doc = "Connections at once, RTMP and RTMPS each."),
+    MODEL_INT(struct config_rtmp, max_connections_per_address, .def = "0", .max = 1000000,
+              .restart = true, .doc = "The same for one peer address; 0 = no limit."),
+    MODEL_DURATION(struct config_rtmp, publisher_timeout, .def = "30s", .min = 1000000000,
+                   .max = 3600000000000, .restart = true,
+                   .doc = "A publisher that sends nothing for so long is dropped."),
+    MODEL_DURATION(struct config_rtmp, reader_timeout, .def = "30s", .min = 1000000000,
+                   .max = 3600000000000, .restart = true,
+                   .doc = "A reader that takes nothing for so long is dropped."),
+};
+static const struct model rtmp_model = MODEL("ConfigRtmp", struct config_rtmp, rtmp_fields);
+
+static int check_rtmps(void *obj, struct error *err)
+{
+    const struct config_rtmps *c = obj;
+    if ((c->certificate != NULL) != (c->key != NULL)) {
+        return error_set(err, -EINVAL, c->key ? "certificate" : "key",
+                         "certificate and key belong together");
+    }
+    return 0;
+}
+
+static const struct model_field rtmps_fields[] = {
+    MODEL_BOOL(struct config_rtmps, enabled, .def = "true", .restart = true,
+               .doc = "RTMP over TLS."),
+    MODEL_STRING(struct config_rtmps, address, .def = "127.0.0.1", .check = check_address,
+                 .restart = true, .doc = "Where RTMPS listens."),
+    MODEL_INT(struct config_rtmps, port, .def = "1936", .restart = true,
+              .doc = "0 = any free port."),
+    MODEL_STRING(
+        struct config_rtmps, certificate, .restart = true, .example = "/etc/mast/tls.crt",
+        .doc =
+            "Certificate chain, PEM. Without one a self-made certificate is kept in the state folder."),
+    MODEL_STRING(struct config_rtmps, key, .restart = true, .example = "/etc/mast/tls.key",
+                 .doc = "Its private key, PEM."),
+};
+static const struct model rtmps_model =
+    MODEL("ConfigRtmps", struct config_rtmps, rtmps_fields, .check = check_rtmps);
+
+static const struct model_enum second_publisher_names[] = {
+    {"refuse", PUBLISH_REFUSE},
+    {"takeover", PUBLISH_TAKEOVER},
+    {NULL, 0},
+};
+
+static const struct model_field streams_fields[] = {
+    MODEL_ENUM(
+        struct config_streams, second_publisher, second_publisher_names, .def = "refuse",
+        .restart = true,
+        .doc =
+            "What happens when somebody publishes to a path that is on air: refuse the second, or let it take over."),
+    MODEL_DURATION(
+        struct config_streams, continuity, .def = "10s", .max = 3600000000000, .restart = true,
+        .doc =
+            "How long readers are kept when the publisher is gone; when it returns within, they go on."),
+    MODEL_SIZE(struct config_streams, history_max, .def = "16MiB", .min = 65536, .max = 1073741824,
+               .restart = true, .doc = "History a stream keeps for new and slow readers, at most."),
+    MODEL_DURATION(struct config_streams, history_max_time, .def = "15s", .min = 1000000000,
+                   .max = 600000000000, .restart = true, .doc = "The same in time."),
+    MODEL_DURATION(
+        struct config_streams, ready_after, .def = "500ms", .min = 0, .max = 60000000000,
+        .restart = true,
+        .doc =
+            "A stream is ready this long after its first key frame, even if an announced track has not shown up."),
+    MODEL_SIZE(
+        struct config_streams, memory_max, .def = "0", .restart = true,
+        .doc =
+            "Media memory of all streams together; over it new publishers are refused. 0 = a quarter of the RAM."),
+    MODEL_INT(struct config_streams, max, .def = "10000", .min = 1, .max = 1000000, .restart = true,
+              .doc = "Streams at once."),
+};
+static const struct model streams_model =
+    MODEL("ConfigStreams", struct config_streams, streams_fields);
+
+static const struct model_field demo_fields[] = {
+    MODEL_STRING(struct config_demo, path, .def = "live/demo", .check = check_path, .restart = true,
+                 .doc = "Where `mast serve --demo` publishes its test picture."),
+    MODEL_INT(struct config_demo, width, .def = "1280", .min = 160, .max = 3840, .restart = true,
+              .doc = "Pixels; even."),
+    MODEL_INT(struct config_demo, height, .def = "720", .min = 90, .max = 2160, .restart = true,
+              .doc = "Pixels; even."),
+    MODEL_INT(struct config_demo, fps, .def = "30", .min = 1, .max = 60, .restart = true,
+              .doc = "Frames per second."),
+};
+static const struct model demo_model = MODEL("ConfigDemo", struct config_demo, demo_fields);
+
+static const struct model_field config_fields[] = {
+    MODEL_STRUCT(struct config, log, &log_model, .doc = "Log lines go to standard error."),
+    MODEL_STRING(
+        struct config, state_dir, .restart = true, .example = "/var/lib/mast",
+        .doc =
+            "Where certificates and keys made here are kept. Default: the service manager's folder, "
+            "/var/lib/mast for root, else ~/.local/state/mast."),
+    MODEL_INT(struct config, loops, .def = "0", .max = LOOPS_MAX, .restart = true,
+              .doc = "Media threads; 0 = one for each core."),
+    MODEL_STRUCT(struct config, http, &http_model, .doc = "The one HTTP port."),
+    MODEL_STRUCT(struct config, rtmp, &rtmp_model, .doc = "RTMP in and out."),
+    MODEL_STRUCT(struct config, rtmps, &rtmps_model, .doc = "RTMP over TLS."),
+    MODEL_STRUCT(struct config, streams, &streams_model, .doc = "How streams behave."),
+    MODEL_STRUCT(struct config, access, &access_config_model,
+                 .doc = "Who may publish, watch and use the API."),
+    MODEL_STRUCT(struct config, demo, &demo_model, .doc = "The picture of `mast serve --demo`."),
+};
+const struct model config_model = MODEL("Config", struct config, config_fields);
+
+static int read_file(const char *file, struct out *o, struct error *err)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return error_set(err, -errno, file, "cannot be opened: %s", error_name(-errno));
+    }
+    int r = 0;
+    while (r == 0) {
+        uint8_t *room = out_extend(o, 16384);
+        ssize_t n = read(fd, room, 16384);
+        o->len -= (size_t)(16384 - MAX(n, (ssize_t)0));
+        if (n == 0) {
+            break;
+        }
+        if (n < 0) {
+            r = error_set(err, -errno, file, "cannot be read: %s", error_name(-errno));
+        } else if (o->len > FILE_MAX_BYTES) {
+            r = error_set(err, -E2BIG, file, "is larger than %u bytes", FILE_MAX_BYTES);
+        }
+    }
+    close(fd);
+    return r;
+}
+
+static int parse_file(struct config *config, const char *file, struct error *err)
+{
+    _cleanup_(out_done) struct out text = {0};
+    int r = read_file(file, &text, err);
+    if (r < 0) {
+        return r;
+    }
+    size_t n = strlen(file);
+    struct model_parse_opts opts = {.file = file, .max_bytes = FILE_MAX_BYTES};
+    if (n > 5 && strcmp(file + n - 5, ".json") == 0) {
+        r = model_parse_json(&config_model, config, out_view(&text), &opts, err);
+        error_prefix(err, r < 0 ? file : NULL);
+        return r;
+    }
+    return model_parse_yaml(&config_model, config, out_view(&text), &opts, err);
+}
+
+/* These name files and folders, or belong to other programs of ours; they are no keys of the configuration. */
+static bool variable_is_ours(const char *name)
+{
+    static const char *const known[] = {"MAST_CONFIG",      "MAST_STATE_DIR",       "MAST_WEB_DIR",
+                                        "MAST_LIBEXEC_DIR", "MAST_SECRET_KEY_FILE", "MAST_URL",
+                                        "MAST_BIN",         "MAST_BUILD",           "MAST_LONG"};
+    for (unsigned i = 0; i < ARRAY_LEN(known); i++) {
+        if (strcmp(name, known[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void warn_of_misspelt(char *const *env)
+{
+    for (; env && *env; env++) {
+        const char *eq = strchr(*env, '=');
+        if (strncmp(*env, "MAST_", 5) != 0 || !eq) {
+            continue;
+        }
+        _cleanup_free_ char *name = mem_strndup(*env, (size_t)(eq - *env));
+        if (!variable_is_ours(name) && !model_env_known(&config_model, "MAST", name)) {
+            log_warn("%s: no such key in the configuration, ignoring the variable", name);
+        }
+    }
+}
+
+int config_load(struct config *config, const char *file, char *const *env, struct error *err)
+{
+    int r = 0;
+    model_init(&config_model, config);
+    if (file) {
+        r = parse_file(config, file, err);
+    }
+    if (r >= 0) {
+        r = model_set_env(&config_model, config, "MAST", env, err);
+    }
+    if (r < 0) {
+        model_done(&config_model, config);
+        return r;
+    }
+    warn_of_misspelt(env);
+    return 0;
+}
+
+void config_done(struct config *config)
+{
+    model_done(&config_model, config);
+}
+
+static void write_doc(struct out *o, unsigned indent, const char *doc)
+{
+    /* Wrapped at spaces so that no line is longer than 100 columns. */
+    size_t column = 0;
+    while (doc && *doc) {
+        size_t word = strcspn(doc, " ");
+        if (column == 0 || column + word + 1 > 100) {
+            out_printf(o, "%s%*s# ", column == 0 ? "" : "\n", (int)indent, "");
+            column = indent + 2;
+        } else {
+            out_u8(o, ' ');
+            column++;
+        }
+        out_mem(o, doc, word);
+        column += word;
+        doc += word + strspn(doc + word, " ");
+    }
+    if (column > 0) {
+        out_u8(o, '\n');
+    }
+}
+
+static int write_example_field(const struct model_visit *v, void *user)
+{
+    struct out *o = user;
+    const struct model_field *f = v->field;
+    bool in_list = strstr(v->path, "[]") != NULL;
+    /* Below a list everything is shown as a comment; each level of YAML is two columns. */
+    unsigned indent = v->depth * 2;
+    if (v->depth == 0) {
+        out_u8(o, '\n');
+    }
+    write_doc(o, indent, f->doc);
+    switch (f->type) {
+    case MODEL_T_STRUCT:
+        out_printf(o, "%*s%s:\n", (int)indent, "", model_key(f));
+        return 0;
+    case MODEL_T_LIST:
+        if (f->item->model) {
+            out_printf(o, "%*s%s: []\n", (int)indent, "", model_key(f));
+        } else {
+            out_printf(o, "%*s%s%s: [%s]\n", (int)indent, "", in_list || !f->def ? "# " : "",
+                       model_key(f), f->example ? f->example : "");
+        }
+        return 0;
+    default:
+        break;
+    }
+    const char *value = f->def ? f->def : f->example;
+    out_printf(o, "%*s%s%s: %s\n", (int)indent, "", f->def && !in_list ? "" : "# ", model_key(f),
+               value ? value : "");
+    return 0;
+}
+
+void config_write_example(struct out *o)
+{
+    out_puts(
+        o,
+        "# The configuration of Mast: every key with its default. Keys that are commented out have none.\n"
+        "# Each can be given by the environment too: http.port is MAST_HTTP_PORT. `mast check FILE` tells\n"
+        "# what is wrong with a file before it is used.\n");
+    model_walk(&config_model, write_example_field, o);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * mast.yml: one struct, one table (config.c), from which come parsing, checking, MAST_SECTION_KEY overrides, the
+ * documented example and the reference. Read once at start, immutable after.
+ */
+#include "base/model.h"
+#include "engine/stream.h"
+#include "service/access/access.h"
+
+struct config_log {
+    char *level;
+    bool json;
+};
+
+struct config_http {
+    char *address;
+    uint16_t port;
+    MODEL_ARRAY(char *) hosts;
+    char *web_dir;
+    uint32_t max_connections;
+    uint32_t max_connections_per_address;
+};
+
+struct config_rtmp {
+    bool enabled;
+    char *address;
+    uint16_t port;
+    uint32_t max_connections;
+    uint32_t max_connections_per_address;
+    int64_t publisher_timeout;
+    int64_t reader_timeout;
+};
+
+struct config_rtmps {
+    bool enabled;
+    char *address;
+    uint16_t port;
+    char *certificate;
+    char *key;
+};
+
+struct config_streams {
+    int second_publisher; /* enum publish_policy */
+    int64_t continuity;
+    uint64_t history_max;
+    int64_t history_max_time;
+    int64_t ready_after;
+    uint64_t memory_max;
+    uint32_t max;
+};
+
+struct config_demo {
+    char *path;
+    uint16_t width;
+    uint16_t height;
+    uint16_t fps;
+};
+
+struct config {
+    struct config_log log;
+    char *state_dir;
+    uint16_t loops;
+    struct config_http http;
+    struct config_rtmp rtmp;
+    struct config_rtmps rtmps;
+    struct config_streams streams;
+    struct config_demo demo;
+    struct access_config access;
+};
+extern const struct model config_model;
+
+/*
+ * Defaults, then the file (NULL = none), then the environment. config is overwritten; on failure err says where and
+ * config is empty. Misspelt MAST_ variables are warned about.
+ */
+int config_load(struct config *config, const char *file, char *const *env, struct error *err);
+void config_done(struct config *config);
+
+/* The documented example file with every key, from the table. */
+void config_write_example(struct out *o);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/pages.h"
+
+#include "app/where.h"
+#include "base/mem.h"
+#include "engine/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct pages {
+    char *dir;
+    int fd; /* of dir: every file is opened beneath it */
+};
+
+/* Nothing from elsewhere, nothing inline; MSE plays blob: URLs; the WebSocket is on the page's own host. */
+static const char csp[] =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; connect-src 'self' ws: wss:; font-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+
+static const struct {
+    const char *suffix;
+    const char *type;
+} types[] = {
+    {".html", "text/html; charset=utf-8"},
+    {".js", "text/javascript; charset=utf-8"},
+    {".css", "text/css; charset=utf-8"},
+    {".svg", "image/svg+xml"},
+    {".png", "image/png"},
+    {".ico", "image/x-icon"},
+    {".json", "application/json"},
+    {".woff2", "font/woff2"},
+    {".webmanifest", "application/manifest+json"},
+};
+
+static const char *content_type(const char *name)
+{
+    size_t n = strlen(name);
+    for (unsigned i = 0; i < ARRAY_LEN(types); i++) {
+        size_t m = strlen(types[i].suffix);
+        if (n > m && strcmp(name + n - m, types[i].suffix) == 0) {
+            return types[i].type;
+        }
+    }
+    return "application/octet-stream";
+}
+
+struct pages *pages_open(const char *dir, struct error *err)
+{
+    _cleanup_free_ char *found = dir ? mem_strdup(dir) : where_web_dir();
+    if (!found) {
+        error_set(err, -ENOENT, "http.web_dir",
+                  "the page's files are not installed and not built (make web)");
+        return NULL;
+    }
+    int fd = open(found, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || faccessat(fd, "index.html", R_OK, 0) < 0) {
+        error_set(err, -errno, "http.web_dir", "no index.html can be read in %s", found);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return NULL;
+    }
+    struct pages *p = mem_new(struct pages);
+    p->dir = TAKE_PTR(found);
+    p->fd = fd;
+    return p;
+}
+
+struct pages *pages_close(struct pages *p)
+{
+    if (p) {
+        close(p->fd);
+        free(p->dir);
+        free(p);
+    }
+    return NULL;
+}
+
+const char *pages_dir(const struct pages *p)
+{
+    return p->dir;
+}
+
+static void not_found(struct http_reply *reply, const char *what)
+{
+    struct error err = {0};
+    error_set(&err, -ENOENT, "path", "there is no %s", what);
+    http_reply_problem(reply, 404, "not-found", &err);
+}
+
+/* A name is refused when a segment starts with a dot: no way up, no hidden file. (The router has decoded it.) */
+static bool name_is_plain(const char *name)
+{
+    bool at_start = true;
+    for (const char *c = name; *c; c++) {
+        if (at_start && (*c == '.' || *c == '/')) {
+            return false;
+        }
+        at_start = *c == '/';
+    }
+    return *name != '\0' && !at_start;
+}
+
+static void send_file(struct pages *p, struct http_reply *reply, const char *name,
+                      const char *cache)
+{
+    struct stat st;
+    int fd = name_is_plain(name) ? openat(p->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        not_found(reply, "such file");
+        return;
+    }
+    http_reply_header(reply, "X-Content-Type-Options", "nosniff");
+    http_reply_header(reply, "Content-Security-Policy", csp);
+    http_reply_header(reply, "Referrer-Policy", "no-referrer");
+    http_reply_file(reply, fd, content_type(name), cache);
+}
+
+static void handle_index(void *user, struct http_request *req, struct http_reply *reply)
+{
+    send_file(user, reply, "index.html", "no-cache");
+}
+
+static void handle_stream_page(void *user, struct http_request *req, struct http_reply *reply)
+{
+    const char *path = http_request_param(req, "path");
+    if (stream_path_check(path, NULL) < 0) {
+        not_found(reply, "such page");
+        return;
+    }
+    /* The document is the same whether somebody publishes or not: it waits for the stream itself. */
+    send_file(user, reply, "index.html", "no-cache");
+}
+
+static void handle_asset(void *user, struct http_request *req, struct http_reply *reply)
+{
+    _cleanup_free_ char *name = mem_printf("assets/%s", http_request_param(req, "name"));
+    send_file(user, reply, name, "public, max-age=31536000, immutable");
+}
+
+static void handle_root_file(void *user, struct http_request *req, struct http_reply *reply)
+{
+    send_file(user, reply, http_request_path(req) + 1, "public, max-age=3600");
+}
+
+const struct http_route pages_routes[] = {
+    {.method = HTTP_GET, .kind = HTTP_ROUTE_MEDIA, .pattern = "/", .handle = handle_index},
+    {.method = HTTP_GET,
+     .kind = HTTP_ROUTE_MEDIA,
+     .pattern = "/assets/{name+}",
+     .handle = handle_asset},
+    {.method = HTTP_GET,
+     .kind = HTTP_ROUTE_MEDIA,
+     .pattern = "/favicon.ico",
+     .handle = handle_root_file},
+    {.method = HTTP_GET,
+     .kind = HTTP_ROUTE_MEDIA,
+     .pattern = "/favicon.svg",
+     .handle = handle_root_file},
+    {.method = HTTP_GET,
+     .kind = HTTP_ROUTE_MEDIA,
+     .pattern = "/{path+}",
+     .handle = handle_stream_page},
+};
+const unsigned pages_routes_n = ARRAY_LEN(pages_routes);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The page's files, served from where they are installed: `/` and `/<stream path>` are the one document, which routes by
+ * its own address; what lies under `/assets` never changes under its name and is cached for ever.
+ */
+#include "io/http.h"
+
+struct pages;
+
+/* Looks in dir, or where the build or the installation put the files when dir is NULL. NULL with err when there are none. */
+struct pages *pages_open(const char *dir, struct error *err);
+struct pages *pages_close(struct pages *p);
+const char *pages_dir(const struct pages *p);
+
+extern const struct http_route pages_routes[];
+extern const unsigned pages_routes_n;

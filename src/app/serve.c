@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/serve.h"
+
+#include "api/metrics.h"
+#include "api/openapi.h"
+#include "api/system.h"
+#include "app/demo.h"
+#include "app/pages.h"
+#include "app/serve_metrics.h"
+#include "app/where.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/http.h"
+#include "io/tls.h"
+#include "media/fmp4.h"
+#include "protocol/rtmp/rtmp_form.h"
+#include "protocol/rtmp/rtmp_server.h"
+#include "service/access/guard.h"
+#include "service/stream/stream_routes.h"
+
+#include <mast/version.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+LOG_TOPIC(topic, "serve");
+
+/* Members stand in their order of start. */
+struct serve {
+    const struct config *config;
+    char *state_dir;
+    struct loop *control;
+    struct loop *loops[LOOPS_MAX];
+    unsigned n_loops;
+    struct access_rules *rules;
+    struct guard guard;
+    struct engine *engine;
+    struct tls_context *tls;
+    struct rtmp_server *rtmp;
+    struct rtmp_server *rtmps;
+    struct pages *pages;
+    struct metrics *metrics;
+    struct system_state system;
+    struct serve_counters counters;
+    struct http_server *http;
+    char *openapi;
+    struct demo *demo;
+    uv_signal_t on_int;
+    uv_signal_t on_term;
+    bool signals_open;
+};
+
+/* Thousands of readers need thousands of descriptors: the soft limit is raised as far as the hard one allows. */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* mkdir -p: the folder itself is for us alone, as keys are kept in it. */
+static int make_dirs(const char *dir, struct error *err)
+{
+    _cleanup_free_ char *path = mem_strdup(dir);
+    for (char *c = path + 1;; c++) {
+        if (*c != '/' && *c != '\0') {
+            continue;
+        }
+        char kept = *c;
+        *c = '\0';
+        if (mkdir(path, kept ? 0755 : 0700) < 0 && errno != EEXIST) {
+            return error_set(err, -errno, "state_dir", "%s cannot be made: %s", path,
+                             error_name(-errno));
+        }
+        *c = kept;
+        if (kept == '\0') {
+            return 0;
+        }
+    }
+}
+
+static int start_state(struct serve *s, struct error *err)
+{
+    s->state_dir = s->config->state_dir ? mem_strdup(s->config->state_dir) : where_state_dir();
+    return make_dirs(s->state_dir, err);
+}
+
+static int start_loops(struct serve *s, struct error *err)
+{
+    unsigned want = s->config->loops ? s->config->loops : uv_available_parallelism();
+    s->control = loop_new("mast-control", LOOP_CONTROL);
+    for (unsigned i = 0; i < MIN(want, (unsigned)LOOPS_MAX); i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "mast-media-%u", i);
+        s->loops[i] = loop_new(name, (int)i);
+        s->n_loops++;
+        int r = loop_start(s->loops[i]);
+        if (r < 0) {
+            return error_set(err, r, "loops", "thread %u cannot be started: %s", i, error_name(r));
+        }
+    }
+    return 0;
+}
+
+static int start_engine(struct serve *s, bool demo, struct error *err)
+{
+    const struct config_streams *c = &s->config->streams;
+    s->rules = access_rules_new(&s->config->access, demo ? s->config->demo.path : NULL);
+    s->guard = (struct guard){s->rules, s->config->http.hosts.items, s->config->http.hosts.len};
+    media_register_forms();
+    rtmp_register_forms();
+    struct engine_config ec = {
+        .access = access_rules_answerer(s->rules),
+        .publish_policy = (enum publish_policy)c->second_publisher,
+        .continuity_ms = (uint32_t)(c->continuity / NS_PER_MS),
+        .continuity_none = c->continuity == 0,
+        .history_max_bytes = (uint32_t)c->history_max,
+        .history_max_ms = (uint32_t)(c->history_max_time / NS_PER_MS),
+        .ready_after_ms = (uint32_t)(c->ready_after / NS_PER_MS),
+        .memory_max_bytes = c->memory_max,
+        .streams_max = c->max,
+    };
+    s->engine = engine_new(&ec, s->control, s->loops, s->n_loops);
+    return 0;
+}
+
+static int start_tls(struct serve *s, struct error *err)
+{
+    const struct config_rtmps *c = &s->config->rtmps;
+    if (!c->enabled) {
+        return 0;
+    }
+    s->tls = c->certificate ? tls_context_new_server(c->certificate, c->key, NULL, err)
+                            : tls_context_self_signed(s->state_dir, NULL, err);
+    if (!s->tls) {
+        error_prefix(err, "rtmps");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* One listener: plain RTMP, or RTMPS when tls is given. */
+static int open_rtmp(struct serve *s, const char *address, uint16_t port, struct tls_context *tls,
+                     struct rtmp_server **ret, struct error *err)
+{
+    const struct config_rtmp *c = &s->config->rtmp;
+    struct rtmp_server_config rc = {
+        .address = address,
+        .port = port,
+        .tls = tls,
+        .max_conns = c->max_connections,
+        .max_conns_per_address = c->max_connections_per_address,
+        .silent_ms = (unsigned)(c->publisher_timeout / NS_PER_MS),
+        .stalled_ms = (unsigned)(c->reader_timeout / NS_PER_MS),
+        .wait_ms = (unsigned)(s->config->streams.continuity / NS_PER_MS),
+    };
+    *ret = rtmp_server_open(&rc, s->engine, s->loops, s->n_loops, err);
+    if (!*ret) {
+        error_prefix(err, tls ? "rtmps" : "rtmp");
+        return -EADDRINUSE;
+    }
+    return 0;
+}
+
+static int start_rtmp(struct serve *s, struct error *err)
+{
+    const struct config_rtmp *plain = &s->config->rtmp;
+    const struct config_rtmps *tls = &s->config->rtmps;
+    int r = plain->enabled ? open_rtmp(s, plain->address, plain->port, NULL, &s->rtmp, err) : 0;
+    if (r >= 0 && tls->enabled) {
+        r = open_rtmp(s, tls->address, tls->port, s->tls, &s->rtmps, err);
+    }
+    return r;
+}
+
+static void mount(struct serve *s)
+{
+    s->metrics = metrics_new();
+    s->system = (struct system_state){
+        .started_wall_ns = clock_wall_ns(),
+        .loops = s->loops,
+        .n_loops = s->n_loops,
+    };
+    s->counters = (struct serve_counters){.rtmp = s->rtmp, .rtmps = s->rtmps, .http = s->http};
+    metrics_add(s->metrics, system_metrics, &s->system);
+    metrics_add(s->metrics, serve_metrics, &s->counters);
+    metrics_add(s->metrics, stream_metrics, s->engine);
+    http_server_mount(s->http, system_routes, system_routes_n, &s->system);
+    http_server_mount(s->http, metrics_routes, metrics_routes_n, s->metrics);
+    http_server_mount(s->http, stream_routes, stream_routes_n, s->engine);
+    http_server_mount(s->http, openapi_routes, openapi_routes_n, &s->openapi);
+    if (s->pages) {
+        http_server_mount(s->http, pages_routes, pages_routes_n, s->pages);
+    }
+    s->openapi = openapi_document(s->http, mast_version());
+}
+
+static int start_http(struct serve *s, struct error *err)
+{
+    const struct config_http *c = &s->config->http;
+    struct error page_err = {0};
+    s->pages = pages_open(c->web_dir, &page_err);
+    if (!s->pages) {
+        /* A server without its page still serves; only a folder that was asked for must be right. */
+        if (c->web_dir) {
+            *err = page_err;
+            return -ENOENT;
+        }
+        log_warn("the page: %s; serving without it", page_err.text);
+    }
+    struct http_server_config hc = {.guard = guard_check, .guard_user = &s->guard};
+    s->http = http_server_new(&hc, s->control);
+    mount(s);
+    struct listener_config lc = {
+        .address = c->address,
+        .port = c->port,
+        .max_conns = c->max_connections,
+        .max_conns_per_address = c->max_connections_per_address,
+        .name = "http",
+    };
+    int r = http_server_listen(s->http, &lc, s->loops, s->n_loops, err);
+    if (r < 0) {
+        error_prefix(err, "http");
+    }
+    return r;
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+    struct serve *s = signal->data;
+    log_info("signal %d, ending", number);
+    serve_stop(s);
+}
+
+static void start_signals(struct serve *s)
+{
+    uv_signal_init(loop_uv(s->control), &s->on_int);
+    uv_signal_init(loop_uv(s->control), &s->on_term);
+    s->on_int.data = s->on_term.data = s;
+    uv_signal_start(&s->on_int, on_signal, SIGINT);
+    uv_signal_start(&s->on_term, on_signal, SIGTERM);
+    s->signals_open = true;
+}
+
+static int start_demo(struct serve *s, struct error *err)
+{
+    if (!s->rtmp) {
+        return error_set(err, -EINVAL, "rtmp.enabled",
+                         "the demo publishes over RTMP, which is switched off");
+    }
+    s->demo = demo_start(s->control, s->config, rtmp_server_port(s->rtmp));
+    return 0;
+}
+
+struct serve *serve_start(const struct config *config, bool demo, struct error *err)
+{
+    struct serve *s = mem_new(struct serve);
+    s->config = config;
+    raise_fd_limit();
+    /* A peer that closed must not end the process: io/ uses MSG_NOSIGNAL, libraries may not. */
+    signal(SIGPIPE, SIG_IGN);
+    int r = start_state(s, err);
+    r = r < 0 ? r : start_loops(s, err);
+    r = r < 0 ? r : start_engine(s, demo, err);
+    r = r < 0 ? r : start_tls(s, err);
+    r = r < 0 ? r : start_rtmp(s, err);
+    r = r < 0 ? r : start_http(s, err);
+    if (r >= 0) {
+        start_signals(s);
+        r = demo ? start_demo(s, err) : 0;
+    }
+    if (r < 0) {
+        return serve_free(s);
+    }
+    s->system.ready = true;
+    return s;
+}
+
+void serve_run(struct serve *s)
+{
+    loop_run(s->control);
+}
+
+static void on_demo_stopped(void *user)
+{
+    struct serve *s = user;
+    loop_stop(s->control);
+}
+
+void serve_stop(struct serve *s)
+{
+    s->system.ready = false;
+    if (s->demo) {
+        demo_stop(s->demo, on_demo_stopped, s);
+    } else {
+        loop_stop(s->control);
+    }
+}
+
+static void close_signals(struct serve *s)
+{
+    if (s->signals_open) {
+        uv_close((uv_handle_t *)&s->on_int, NULL);
+        uv_close((uv_handle_t *)&s->on_term, NULL);
+    }
+}
+
+struct serve *serve_free(struct serve *s)
+{
+    if (!s) {
+        return NULL;
+    }
+    close_signals(s);
+    s->demo = demo_free(s->demo);
+    s->rtmps = rtmp_server_close(s->rtmps);
+    s->rtmp = rtmp_server_close(s->rtmp);
+    /* Ends the sessions of every protocol; those on HTTP connections go with the HTTP server right after. */
+    s->engine = engine_free(s->engine);
+    s->http = http_server_free(s->http);
+    s->metrics = metrics_free(s->metrics);
+    s->pages = pages_close(s->pages);
+    s->tls = tls_context_free(s->tls);
+    for (unsigned i = 0; i < s->n_loops; i++) {
+        loop_stop(s->loops[i]);
+    }
+    for (unsigned i = 0; i < s->n_loops; i++) {
+        loop_free(s->loops[i]);
+    }
+    loop_free(s->control);
+    s->rules = access_rules_free(s->rules);
+    free(s->openapi);
+    free(s->state_dir);
+    free(s);
+    return NULL;
+}
+
+static bool is_everywhere(const char *address)
+{
+    return strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
+}
+
+static void print_url(const char *what, const char *scheme, const char *address, uint16_t port,
+                      const char *path)
+{
+    const char *host = is_everywhere(address) ? "127.0.0.1" : address;
+    bool ipv6 = strchr(host, ':') != NULL;
+    printf("  %-10s %s://%s%s%s:%u%s\n", what, scheme, ipv6 ? "[" : "", host, ipv6 ? "]" : "", port,
+           path);
+}
+
+void serve_print_addresses(const struct serve *s)
+{
+    const struct config *c = s->config;
+    uint16_t http = listener_port(http_server_listener(s->http, 0));
+    _cleanup_free_ char *demo = mem_printf("/%s", c->demo.path);
+    puts("Mast is on the air.");
+    print_url("page", "http", c->http.address, http, "/");
+    if (s->demo) {
+        print_url("demo", "http", c->http.address, http, demo);
+    }
+    if (c->rtmp.enabled) {
+        print_url("publish", "rtmp", c->rtmp.address, rtmp_server_port(s->rtmp),
+                  "/live/<name>   (OBS: server .../live, stream key <name>)");
+    }
+    if (c->rtmps.enabled) {
+        print_url("", "rtmps", c->rtmps.address, rtmp_server_port(s->rtmps), "/live/<name>");
+    }
+    print_url("API", "http", c->http.address, http, "/api/openapi.json");
+    print_url("metrics", "http", c->http.address, http, "/metrics");
+    fflush(stdout);
+}
