@@ -182,6 +182,7 @@ static void wake_all(struct replica *rep)
 static void on_fanout(struct loop_task *t)
 {
     struct replica *rep = CONTAINER_OF(t, struct replica, fanout);
+    struct ring_limits limits = replica_limits(rep);
     rep->pass++;
     if (rep->told != rep->view.version) {
         rep->told = rep->view.version;
@@ -189,13 +190,12 @@ static void on_fanout(struct loop_task *t)
     } else {
         wake_active(rep);
     }
+    ring_trim(&rep->ring, &limits);
 }
 
 static void wake(struct replica *rep)
 {
-    if (rep->n_readers > 0) {
-        loop_defer(rep->el->loop, LOOP_STAGE_FANOUT, &rep->fanout);
-    }
+    loop_defer(rep->el->loop, LOOP_STAGE_FANOUT, &rep->fanout);
 }
 
 /* ---- writing ---- */
@@ -216,8 +216,8 @@ void replica_push(struct replica *rep, struct sample **samples, unsigned n)
     }
     if (rep->view.state == READER_LIVE) {
         rep->visible = rep->ring.next;
-        wake(rep);
     }
+    wake(rep);
 }
 
 void replica_set_view(struct replica *rep, const struct view *v)

@@ -48,10 +48,16 @@ static void grow(struct ring *r)
 static bool over_limits(const struct ring *r, const struct ring_limits *limits)
 {
     return r->bytes > limits->bytes || ring_span_ns(r) > limits->span_ns ||
-           r->next - r->first > RING_SAMPLES_MAX;
+           r->next - r->first > RING_SAMPLES_MAX / 2;
 }
 
-static void trim(struct ring *r, const struct ring_limits *limits)
+/* A burst that readers have not seen yet may be as large as what is kept. */
+static bool over_burst(const struct ring *r, const struct ring_limits *limits)
+{
+    return r->bytes > limits->bytes * 2 || r->next - r->first > RING_SAMPLES_MAX;
+}
+
+void ring_trim(struct ring *r, const struct ring_limits *limits)
 {
     while (r->first < r->next) {
         bool over = over_limits(r, limits);
@@ -86,5 +92,7 @@ void ring_push(struct ring *r, struct sample **s, const struct ring_limits *limi
     }
     r->slots[r->next++ & (r->cap - 1)] = taken;
     r->bytes += cost(taken);
-    trim(r, limits);
+    if (over_burst(r, limits)) {
+        ring_trim(r, limits);
+    }
 }

@@ -34,8 +34,12 @@ struct ring {
 /* Empties the ring and continues at next, inside (not at the start of) group. */
 void ring_reset(struct ring *r, uint64_t next, uint64_t group);
 void ring_done(struct ring *r);
-/* Takes the reference; s->seq must be r->next. */
+/*
+ * Takes the reference; s->seq must be r->next. Trimming is the caller's, once readers had their turn: one that keeps up loses
+ * nothing, however much comes in one pass. Only at twice the bounds the ring trims itself.
+ */
 void ring_push(struct ring *r, struct sample **s, const struct ring_limits *limits);
+void ring_trim(struct ring *r, const struct ring_limits *limits);
 
 static inline struct sample *ring_at(const struct ring *r, uint64_t seq)
 {
