@@ -49,6 +49,22 @@ static void join(struct replica *rep)
     post_sub(rep, SUB_JOIN);
 }
 
+/* Not subscribed: the only time when nothing of this stream can be on its way to here. */
+static void join_or_free(struct replica *rep)
+{
+    struct stream *s = rep->stream;
+    if (rep->n_readers > 0) {
+        join(rep);
+        return;
+    }
+    s->replicas[rep->el->index] = NULL;
+    list_remove(&rep->node);
+    COUNT_SUB(s->e, replicas, 1);
+    replica_done(rep);
+    free(rep);
+    stream_put(s);
+}
+
 /* Once a pass, however many readers came and went in it. */
 static void on_report(struct loop_task *t)
 {
@@ -61,7 +77,7 @@ static void on_report(struct loop_task *t)
     }
     switch (rep->state) {
     case REPLICA_IDLE:
-        join(rep);
+        join_or_free(rep);
         break;
     case REPLICA_JOINING:
     case REPLICA_OPEN:
@@ -247,21 +263,11 @@ static void drop_batch(struct batch *b)
     free(b);
 }
 
-/* The last message of a subscription: the replica is freed, or joins anew for those who came meanwhile. */
+/* The last message of a subscription. */
 static void on_goodbye(struct replica *rep)
 {
-    struct stream *s = rep->stream;
     assert(rep->state == REPLICA_LEAVING);
-    if (rep->n_readers > 0) {
-        join(rep);
-        return;
-    }
-    s->replicas[rep->el->index] = NULL;
-    list_remove(&rep->node);
-    COUNT_SUB(s->e, replicas, 1);
-    replica_done(rep);
-    free(rep);
-    stream_put(s);
+    join_or_free(rep);
 }
 
 static void apply_batch(struct replica *rep, struct batch *b)

@@ -258,8 +258,12 @@ static void test_leaving_and_joining_at_once(void **state)
 static void test_publishers_come_and_go_under_readers(void **state)
 {
     struct world *w = world_new(NULL, 1);
-    on_watcher_loop(w, 0, watcher_toggle);
-    on_watcher_loop(w, 1, watcher_toggle);
+    for (unsigned i = 0; i < 2; i++) {
+        w->watchers[i].state = READER_STATE_N;
+        on_watcher_loop(w, i, watcher_toggle);
+    }
+    RUN_UNTIL(w->control, atomic_load(&w->watchers[0].state) == READER_WAITING &&
+                              atomic_load(&w->watchers[1].state) == READER_WAITING);
     for (unsigned round = 0; round < 20; round++) {
         on_publisher_loop(w, publish);
         unsigned before = w->watchers[0].n;
