@@ -89,8 +89,6 @@ void proc_write_end(struct proc *p);
 
 /* Replaces each occurrence of secret (ignored below 4 bytes) in line by "***". */
 void proc_redact(char *line, const char *secret);
-/* Puts args into a text for people, blanks between; for logs of argv without secrets. Caller frees. */
-char *proc_argv_to_str(const char *const *argv);
 
 /*
  * Finds a program that belongs to Mast: in MAST_LIBEXEC_DIR when that is set, else beside our own program as it lies in a

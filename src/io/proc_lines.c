@@ -57,7 +57,7 @@ static void add(struct proc_lines *l, uint8_t c)
         return;
     }
     bool control = (c < 0x20 && c != '\t') || c == 0x7f;
-    l->line[l->len++] = control ? '?' : (char)c;
+    l->line[l->len++] = (char)(control ? '?' : c);
 }
 
 void proc_lines_feed(struct proc_lines *l, struct bytes data, proc_line_fn each, void *user)

@@ -1,28 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * What io/proc.c and the program mast-spawn (spawn_helper.c) agree on. The parent starts
- *
- *     mast-spawn PARENT_PID NICENESS DIR PROGRAM [ARGUMENT...]
- *
- * (DIR "" = stay) with the environment and the descriptor table that the child shall have, plus the write end of a pipe as
- * SPAWN_STATUS_FD. The pipe closes without a byte when PROGRAM runs; else it carries one struct spawn_failure. Both
- * programs are of one build, so the struct needs no byte order.
+ * The start of a child, private to io/proc.c: pipes, descriptor table, environment, and the posix_spawn() of mast-spawn.
+ * It blocks until the kernel has loaded mast-spawn (half a millisecond); what becomes of the program is told by the status
+ * pipe (io/spawn_helper.h). The thread that calls it is the one whose death kills the child.
  */
-#include <stdint.h>
+#include "io/proc.h"
 
-/* Inherited descriptors keep below this number; everything above it is closed. */
-#define SPAWN_STATUS_FD 16
-/* What the helper exits with when it could not run the program; the shell's number for it. */
-#define SPAWN_EXIT_FAILED 127
-
-enum spawn_step {
-    SPAWN_STEP_PARENT_GONE,
-    SPAWN_STEP_CHDIR,
-    SPAWN_STEP_EXEC,
+enum proc_pipe {
+    PROC_PIPE_STATUS,
+    PROC_PIPE_STDIN,
+    PROC_PIPE_STDOUT,
+    PROC_PIPE_STDERR,
+    PROC_PIPE_N,
 };
 
-struct spawn_failure {
-    int32_t step; /* enum spawn_step */
-    int32_t err;  /* positive errno */
+/* Our ends, by enum proc_pipe; -1 = there is none. */
+struct proc_pipes {
+    int ours[PROC_PIPE_N];
 };
+
+/* Errors as proc_start(). On success the caller owns the ends, and the child, which is to be reaped. */
+int proc_spawn(const struct proc_spec *spec, bool wants_output, struct proc_pipes *ret,
+               pid_t *ret_pid, struct error *err);
+/* Closes the ends that are still there. */
+void proc_pipes_done(struct proc_pipes *pipes);

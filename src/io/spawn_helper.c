@@ -4,7 +4,7 @@
  * limits or a niceness, and fork() would copy the page tables of a large server, so this tiny program does it after the
  * exec, where it is cheap, and becomes the child. It links only libc and allocates nothing.
  */
-#include "io/proc_spawn.h"
+#include "io/spawn_helper.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -30,8 +30,8 @@ struct store_op; /* one operation: a read, or writes that happen together */
 #define STORE_LIST_BYTES_MAX (16 * 1024 * 1024)
 
 /* What a writer expects to find, besides a version it has seen. */
-#define STORE_CREATE 0  /* nothing */
-#define STORE_ANY    -1 /* whatever there is */
+#define STORE_CREATE 0    /* nothing */
+#define STORE_ANY    (-1) /* whatever there is */
 
 struct store_config {
     const char *dir; /* made with mode 0700 when missing; its parent must exist */

@@ -43,8 +43,8 @@ static const char *const sql[] = {
     [ST_UNDO] = "ROLLBACK TO op",
     [ST_VERSION] = "SELECT version FROM document WHERE kind = ?1 AND id = ?2",
     [ST_PUT] =
-        "INSERT INTO document (kind, id, version, updated_ns, body) VALUES (?1, ?2, ?3, ?4, ?5)"
-        " ON CONFLICT (kind, id) DO UPDATE SET version = ?3, updated_ns = ?4, body = ?5",
+        ("INSERT INTO document (kind, id, version, updated_ns, body) VALUES (?1, ?2, ?3, ?4, ?5)"
+         " ON CONFLICT (kind, id) DO UPDATE SET version = ?3, updated_ns = ?4, body = ?5"),
     [ST_DELETE] = "DELETE FROM document WHERE kind = ?1 AND id = ?2",
     [ST_GET] =
         "SELECT kind, id, version, updated_ns, body FROM document WHERE kind = ?1 AND id = ?2",
@@ -376,7 +376,7 @@ static int fail_on(struct error *err, int r, const char *kind, const char *id, c
 int store_db_put(struct store_db *db, const char *kind, const char *id, int64_t expected,
                  struct bytes body, int64_t now_ns, int64_t *ret_version, struct error *err)
 {
-    int64_t version;
+    int64_t version = 0;
     int r = find_version(db, kind, id, &version, err);
     if (r < 0) {
         return r;
@@ -404,7 +404,7 @@ int store_db_put(struct store_db *db, const char *kind, const char *id, int64_t 
 int store_db_delete(struct store_db *db, const char *kind, const char *id, int64_t expected,
                     struct error *err)
 {
-    int64_t version;
+    int64_t version = 0;
     int r = find_version(db, kind, id, &version, err);
     if (r < 0) {
         return r;

@@ -483,6 +483,47 @@ static void test_much_output_arrives_whole(void **state)
     assert_int_equal(f->seen.output.len, 3000000);
 }
 
+static unsigned open_fds(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        n += fcntl(fd, F_GETFD) >= 0;
+    }
+    return n;
+}
+
+/* Descriptors run out at every point of a start: it fails with a sentence or works, and leaves nothing open. */
+static void test_running_out_of_descriptors(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit old;
+    unsigned before = open_fds();
+    unsigned failed = 0;
+    const char *argv[] = {"true", NULL};
+    struct proc_fd inherit[] = {{1, 3}};
+    struct proc_spec spec = {.argv = argv, .stdin_pipe = true, .fds = inherit, .n_fds = 1};
+    getrlimit(RLIMIT_NOFILE, &old);
+    for (unsigned limit = before; limit < 40; limit++) {
+        struct rlimit tight = {limit, old.rlim_max};
+        struct error err = {0};
+        setrlimit(RLIMIT_NOFILE, &tight);
+        int r = proc_start(f->loop, &spec, &ops, &f->seen, &f->seen.proc, &err);
+        setrlimit(RLIMIT_NOFILE, &old);
+        if (r < 0) {
+            failed++;
+            assert_true(err.text[0]);
+        } else {
+            f->seen.ended = false;
+            AWAIT(f->loop, f->seen.ended);
+            assert_int_equal(f->seen.exit.code, 0);
+        }
+        AWAIT(f->loop, proc_live() == 0);
+        loop_run_once(f->loop, 0);
+        assert_int_equal(open_fds(), before);
+    }
+    assert_in_range(failed, 5, 39 - before);
+}
+
 /* A server that dies takes its child along. The test becomes the reaper of what its own child leaves behind. */
 static void test_the_child_dies_with_the_server(void **state)
 {
@@ -549,6 +590,7 @@ int main(void)
         T(test_long_lines_are_cut_between_words),
         T(test_only_the_last_lines_are_kept),
         T(test_much_output_arrives_whole),
+        T(test_running_out_of_descriptors),
         T(test_the_child_dies_with_the_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

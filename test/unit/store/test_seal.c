@@ -249,6 +249,53 @@ static void test_the_binders_hooks(void **state)
     seal_ring_free(ring);
 }
 
+struct camera {
+    char *url;
+    char *password;
+};
+
+static const struct model_field camera_fields[] = {
+    MODEL_STRING(struct camera, url),
+    MODEL_STRING(struct camera, password, .secret = MODEL_SECRET_SEALED),
+};
+
+static const struct model camera_model = MODEL("Camera", struct camera, camera_fields);
+
+/* A document goes to the store and comes back, also without the key, by the binder itself. */
+static void test_a_document_with_a_sealed_field(void **state)
+{
+    struct seal_ring *ring = ring_of(KEY_A);
+    struct seal_document d = {.ring = ring, .kind = "camera", .id = "cam-1"};
+    struct seal_document lost = {.ring = NULL, .kind = "camera", .id = "cam-1"};
+    struct camera c = {.url = (char[]){"rtsp://cam"}, .password = (char[]){"hunter2"}};
+    struct model_write_opts w = {
+        .secrets = MODEL_SECRETS_SEALED, .seal = seal_model_field, .user = &d};
+    struct model_parse_opts p = {.unseal = seal_open_model_field, .user = &d};
+    struct out stored = {0};
+    struct json j = json_init(&stored);
+    assert_int_equal(model_write(&camera_model, &c, &w, &j), 0);
+    assert_non_null(strstr(out_str(&stored), "\"url\":\"rtsp://cam\""));
+    assert_non_null(strstr(out_str(&stored), "\"password\":\"sealed:v1:"));
+    assert_null(strstr(out_str(&stored), "hunter2"));
+    struct camera back;
+    assert_int_equal(model_parse_json(&camera_model, &back, out_view(&stored), &p, NULL), 0);
+    assert_string_equal(back.password, "hunter2");
+    model_done(&camera_model, &back);
+
+    p.user = &lost;
+    w.user = &lost;
+    assert_int_equal(model_parse_json(&camera_model, &back, out_view(&stored), &p, NULL), 0);
+    assert_int_equal(lost.missing, 1);
+    struct out again = {0};
+    j = json_init(&again);
+    assert_int_equal(model_write(&camera_model, &back, &w, &j), 0);
+    assert_string_equal(out_str(&again), out_str(&stored));
+    model_done(&camera_model, &back);
+    out_done(&stored);
+    out_done(&again);
+    seal_ring_free(ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_a_key_is_made_once),
         cmocka_unit_test(test_where_keys_come_from),
         cmocka_unit_test(test_the_binders_hooks),
+        cmocka_unit_test(test_a_document_with_a_sealed_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

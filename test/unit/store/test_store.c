@@ -524,6 +524,31 @@ static void test_migrations_go_step_by_step(void **state)
     sqlite3_close(h);
 }
 
+/* A commit that fails takes its whole group along, says so to each, and the next one works again. */
+static void test_a_failing_commit_loses_no_answer(void **state)
+{
+    struct fixture *f = *state;
+    sqlite3 *h = open_raw(f);
+    assert_int_equal(sqlite3_exec(h, "ALTER TABLE meta RENAME TO hidden", NULL, NULL, NULL),
+                     SQLITE_OK);
+    struct answer answers[3] = {0};
+    store_submit(f->store, f->loop, put_op("k", "a", STORE_CREATE, "1"), on_answer, &answers[0]);
+    store_submit(f->store, f->loop, put_op("k", "b", STORE_CREATE, "2"), on_answer, &answers[1]);
+    store_submit(f->store, f->loop, put_op("k", "c", STORE_CREATE, "3"), on_answer, &answers[2]);
+    for (int i = 0; i < 3; i++) {
+        AWAIT(f->loop, answers[i].came);
+        assert_int_equal(answers[i].r, -EIO);
+        assert_int_equal(answers[i].n, 0);
+        assert_non_null(strstr(answers[i].err.text, "meta"));
+        out_done(&answers[i].bodies);
+    }
+    assert_int_equal(sqlite3_exec(h, "ALTER TABLE hidden RENAME TO meta", NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(h);
+    check_get(f, "k", "a", NULL);
+    assert_true(put(f, "k", "a", STORE_CREATE, "1") > 0);
+}
+
 /* ---- kill -9 ---- */
 
 #define KILL_ROUNDS 25
@@ -681,6 +706,7 @@ int main(void)
         T(test_a_foreign_file_is_left_alone),
         T(test_every_old_format_opens),
         T(test_migrations_go_step_by_step),
+        T(test_a_failing_commit_loses_no_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
