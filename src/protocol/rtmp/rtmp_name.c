@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/rtmp/rtmp_name.h"
 
+#include "base/url.h"
+
 #include <errno.h>
 
 static bool take_until(struct bytes *rest, char sep, struct bytes *ret)
@@ -17,36 +19,12 @@ static bool take_until(struct bytes *rest, char sep, struct bytes *ret)
     return true;
 }
 
-static int hex(uint8_t c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-static char *decode(struct bytes b)
-{
-    char *s = mem_alloc(b.len + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < b.len; i++) {
-        const bool escaped =
-            b.data[i] == '%' && i + 2 < b.len && hex(b.data[i + 1]) >= 0 && hex(b.data[i + 2]) >= 0;
-        if (escaped) {
-            s[n++] = (char)(hex(b.data[i + 1]) << 4 | hex(b.data[i + 2]));
-            i += 2;
-        } else {
-            s[n++] = (char)b.data[i];
-        }
-    }
-    s[n] = 0; /* an escaped zero byte cuts the text, which then matches nothing longer */
-    return s;
-}
-
 static void set_credential(char **field, struct bytes value)
 {
+    char *decoded = url_decode(value, false);
     free(*field);
-    *field = decode(value);
+    /* What is not well encoded was not encoded: keys are often pasted as they are. */
+    *field = decoded ? decoded : mem_strndup(value.len ? (const char *)value.data : "", value.len);
 }
 
 static void credentials_from_query(struct rtmp_name *n, struct bytes query)

@@ -3,7 +3,7 @@
 
 #include "protocol/rtmp/rtmp_session.h"
 
-#define TICK_MS 500
+#define TICK_MS 250
 
 /* The tick runs while a loop has sessions. */
 static void on_tick(void *user)

@@ -12,6 +12,7 @@ LOG_TOPIC(topic, "rtmp.session");
 
 #define FORMS_PER_FLUSH 64
 #define TX_MAX          (256 << 10) /* replies that a peer may leave unread */
+#define KEPT_MAX        (64 << 10)
 #define LINGER_MS       1000
 
 static void add(atomic_uint_fast64_t *counter, uint64_t n)
@@ -329,6 +330,15 @@ static bool is_asked(const struct rtmp_session *s)
     return s->wire.state == RTMP_SERVER_ASKED_PUBLISH || s->wire.state == RTMP_SERVER_ASKED_PLAY;
 }
 
+/* Behind a request that a question is open about. Reading goes on for a while, to see the peer go. */
+static void keep(struct rtmp_session *s, struct bytes data)
+{
+    out_bytes(&s->kept_in, data);
+    if (s->kept_in.len >= KEPT_MAX) {
+        conn_read_pause(s->conn);
+    }
+}
+
 static void feed(struct rtmp_session *s, struct bytes data)
 {
     struct rd in = rd_init(data);
@@ -349,8 +359,7 @@ static void feed(struct rtmp_session *s, struct bytes data)
     }
     rtmp_session_update(s);
     if (is_asked(s)) {
-        out_bytes(&s->kept_in, BYTES(in.p, rd_left(&in)));
-        conn_read_pause(s->conn);
+        keep(s, BYTES(in.p, rd_left(&in)));
     }
     rtmp_session_flush(s);
 }
@@ -370,7 +379,11 @@ static void on_read(void *user, struct bytes data)
     add(&counters(s)->bytes_in_total, data.len);
     s->in_ns = rtmp_session_now(s);
     s->pinged = false;
-    feed(s, data);
+    if (is_asked(s)) {
+        keep(s, data);
+    } else {
+        feed(s, data);
+    }
 }
 
 static void on_close(void *user, int r, const struct error *err)

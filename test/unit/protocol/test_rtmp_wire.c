@@ -10,6 +10,7 @@
 #include "protocol/rtmp/rtmp_server_wire.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* ---- both roles ---- */
 
@@ -494,6 +495,82 @@ static void test_hostile(void **state)
     rtmp_server_wire_done(&w);
 }
 
+/* ---- what real programs said ---- */
+
+static void run_recorded(struct pair *p, const char *name, size_t step)
+{
+    _cleanup_free_ char *path = mem_printf("%s/rtmp/%s.c2s", TEST_DATA, name);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    uint8_t *bytes = mem_alloc(65536);
+    const size_t n = fread(bytes, 1, 65536, f);
+    fclose(f);
+    *p = (struct pair){0};
+    rtmp_server_wire_init(&p->server, 1, 1);
+    struct rd in = rd_init(BYTES(bytes, n));
+    while (rd_left(&in) > 0) {
+        struct rd piece = rd_init(rd_bytes(&in, MIN(step, rd_left(&in))));
+        struct rtmp_server_event ev;
+        int r;
+        while ((r = rtmp_server_wire_next(&p->server, &piece, &p->to_client, &ev, &p->err)) > 0) {
+            server_event(p, &ev);
+        }
+        if (r < 0) {
+            fail_msg("%s: %s", name, p->err.text);
+        }
+        assert_int_equal(rd_left(&piece), 0);
+    }
+    free(bytes);
+    out_str(&p->log);
+}
+
+static unsigned count(const char *text, const char *what)
+{
+    unsigned n = 0;
+    while ((text = strstr(text, what))) {
+        n++;
+        text++;
+    }
+    return n;
+}
+
+static void test_recorded(void **state)
+{
+    static const struct {
+        const char *name, *begin;
+        unsigned video, audio, metadata;
+    } t[] = {
+        {"ffmpeg-publish", "publish(live/ffmpeg-publish?key=k) metadata(64) ", 17, 67, 1},
+        {"ffmpeg-audio", "publish(live/ffmpeg-audio?key=k) metadata(0) ", 0, 59, 1},
+        {"gst-rtmp2sink", "publish(live/gst-rtmp2sink?key=k) metadata(64) ", 17, 0, 5},
+        {"gst-rtmpsink", "publish(live/gst-rtmpsink?key=k) metadata(64) ", 17, 0, 5},
+        {"ffmpeg-play", "play(live/playme?) stop ", 0, 0, 0},
+        {"gst-rtmpsrc", "play(live/playme?) stop ", 0, 0, 0},
+        {"gst-rtmp2src", "play(live/playme?) ", 0, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        struct pair whole;
+        struct pair bytewise;
+        run_recorded(&whole, t[i].name, 1 << 20);
+        run_recorded(&bytewise, t[i].name, 1);
+        assert_string_equal((char *)whole.log.data, (char *)bytewise.log.data);
+        assert_true(bytes_equal(out_view(&whole.to_client), out_view(&bytewise.to_client)));
+        const char *log = (char *)whole.log.data;
+        if (strncmp(log, t[i].begin, strlen(t[i].begin)) != 0 ||
+            count(log, "media(9") != t[i].video || count(log, "media(8") != t[i].audio ||
+            count(log, "metadata") != t[i].metadata) {
+            fail_msg("%s: %u video, %u audio, %u metadata: %s", t[i].name, count(log, "media(9"),
+                     count(log, "media(8"), count(log, "metadata"), log);
+        }
+        rtmp_server_wire_done(&whole.server);
+        rtmp_server_wire_done(&bytewise.server);
+        out_done(&whole.to_client);
+        out_done(&whole.log);
+        out_done(&bytewise.to_client);
+        out_done(&bytewise.log);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,7 +578,7 @@ int main(void)
         cmocka_unit_test(test_refused),        cmocka_unit_test(test_acknowledgement),
         cmocka_unit_test(test_commands),       cmocka_unit_test(test_player_events),
         cmocka_unit_test(test_amf3_envelopes), cmocka_unit_test(test_announced_codecs),
-        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_hostile),        cmocka_unit_test(test_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
