@@ -436,7 +436,8 @@ static int update_params(struct canon *c, const struct unit_scan *u, struct erro
         return 0; /* a PPS before any SPS: nothing to build from yet */
     }
     int r = h264_config_build(&now, &config, err);
-    return r < 0 ? r : canon_replace(c, buf_view(config), c->params ? old.nal_length_size : 4, err);
+    unsigned length_size = c->params ? c->params->nal_length_size : 4;
+    return r < 0 ? r : canon_replace(c, buf_view(config), length_size, err);
 }
 
 static unsigned classify(struct canon *c, const struct unit_scan *u, const struct canon_unit *in)

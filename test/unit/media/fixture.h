@@ -222,3 +222,71 @@ static inline void fixture_close(struct fixture *f)
     free(f->file);
     free(f);
 }
+
+/* "6742c0..." to bytes; the caller's array is large enough. */
+static inline struct bytes fixture_hex(const char *hex, uint8_t *into)
+{
+    size_t n = strlen(hex) / 2;
+    for (size_t i = 0; i < n; i++) {
+        unsigned byte;
+        int got = sscanf(hex + 2 * i, "%2x", &byte);
+        assert(got == 1);
+        into[i] = (uint8_t)byte;
+    }
+    return BYTES(into, n);
+}
+
+/* A writer of bits, most significant first, to make headers that no encoder at hand makes. */
+struct fixture_bits {
+    uint8_t data[512];
+    unsigned n; /* bits */
+};
+
+static inline void fixture_u(struct fixture_bits *b, unsigned bits, uint64_t v)
+{
+    while (bits-- > 0) {
+        assert(b->n < sizeof(b->data) * 8);
+        b->data[b->n / 8] |= (uint8_t)((v >> bits & 1) << (7 - b->n % 8));
+        b->n++;
+    }
+}
+
+static inline void fixture_ue(struct fixture_bits *b, uint32_t v)
+{
+    unsigned len = 0;
+    while (((uint64_t)v + 1) >> (len + 1)) {
+        len++;
+    }
+    fixture_u(b, len, 0);
+    fixture_u(b, len + 1, (uint64_t)v + 1);
+}
+
+/* With the stop bit. Emulation prevention is the caller's: the headers in these tests need none. */
+static inline struct bytes fixture_rbsp(struct fixture_bits *b)
+{
+    fixture_u(b, 1, 1);
+    return BYTES(b->data, (b->n + 7) / 8);
+}
+
+/* Length-prefixed units of 4 bytes to start codes, or to lengths of another size. */
+static inline void fixture_repack(struct bytes au, unsigned length_size, struct out *o)
+{
+    struct rd r = rd_init(au);
+    while (rd_left(&r) > 0) {
+        struct bytes nal = rd_bytes(&r, rd_u32be(&r));
+        assert(!rd_failed(&r));
+        if (length_size == 0) {
+            out_mem(o, "\0\0\0\1", 4);
+        }
+        for (unsigned i = length_size; i > 0; i--) {
+            out_u8(o, (uint8_t)(nal.len >> (8 * (i - 1))));
+        }
+        out_bytes(o, nal);
+    }
+}
+
+static inline void fixture_unit(struct out *o, struct bytes nal)
+{
+    out_u32be(o, (uint32_t)nal.len);
+    out_bytes(o, nal);
+}
