@@ -168,7 +168,8 @@ void json_double(struct json *j, double v)
         return;
     }
     separate(j);
-    out_mem(j->o, buf, (size_t)json_format_double(v, buf));
+    /* The sum turns -0.0 into 0.0, which JSON's readers would do anyway. */
+    out_mem(j->o, buf, (size_t)json_format_double(v + 0.0, buf));
 }
 
 void json_bool(struct json *j, bool v)

@@ -433,13 +433,12 @@ bool member_absent(const struct model *m, const struct model_field *f, const voi
 
 static const struct model_field *field_at(const struct model *m, size_t offset)
 {
-    for (size_t i = 0; i < m->n_fields; i++) {
-        if (m->fields[i].offset == offset) {
-            return &m->fields[i];
-        }
+    const struct model_field *f = NULL;
+    for (size_t i = 0; i < m->n_fields && !f; i++) {
+        f = m->fields[i].offset == offset ? &m->fields[i] : NULL;
     }
-    assert(!"a member that the table does not name");
-    return NULL;
+    assert(f); /* the table names every member that is asked about */
+    return f;
 }
 
 bool model_has(const struct model *m, const void *obj, size_t offset)

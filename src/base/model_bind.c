@@ -331,11 +331,7 @@ static int bind_id(struct binder *b, const struct model_field *f, struct model_i
             return r;
         }
         id.kind = id.str ? MODEL_ID_STR : MODEL_ID_NONE;
-    } else {
-        int r = f->min || f->max ? 0 : in_bounds(b, f, id.num, n, path);
-        if (r < 0) {
-            return r;
-        }
+        id.num = 0;
     }
     free(member->str);
     *member = id;

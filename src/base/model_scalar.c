@@ -163,7 +163,7 @@ char *duration_str(int64_t ns, char *buf)
         return strcpy(buf, "0s");
     }
     for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-        if (ns >= units[i].factor && n < 24) {
+        if (ns >= units[i].factor) {
             n += (size_t)snprintf(buf + n, 32 - n, "%lld%s", (long long)(ns / units[i].factor),
                                   units[i].name);
             ns %= units[i].factor;
@@ -246,12 +246,14 @@ static int offset_seconds(const char **at, int *ret)
     return 0;
 }
 
-/* RFC 3339. The years are those that 64-bit nanoseconds hold. */
+/* RFC 3339, from 1685 to 2255: what 64-bit nanoseconds hold, with room for rounding. */
+#define TIME_SECONDS_MAX 9000000000
+
 int scalar_time(const char *text, int64_t *ret_ns)
 {
     struct tm tm = {0};
     int offset;
-    if (digits(&text, 4, 1970, 2261, &tm.tm_year) < 0 || expect(&text, "-") < 0 ||
+    if (digits(&text, 4, 1, 9999, &tm.tm_year) < 0 || expect(&text, "-") < 0 ||
         digits(&text, 2, 1, 12, &tm.tm_mon) < 0 || expect(&text, "-") < 0 ||
         digits(&text, 2, 1, 31, &tm.tm_mday) < 0 || expect(&text, "Tt ") < 0 ||
         digits(&text, 2, 0, 23, &tm.tm_hour) < 0 || expect(&text, ":") < 0 ||
@@ -271,7 +273,10 @@ int scalar_time(const char *text, int64_t *ret_ns)
     }
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
-    int64_t seconds = timegm(&tm);
-    *ret_ns = (seconds - offset) * NS_PER_S + ns;
+    int64_t seconds = timegm(&tm) - offset;
+    if (seconds < -TIME_SECONDS_MAX || seconds > TIME_SECONDS_MAX) {
+        return -EINVAL;
+    }
+    *ret_ns = seconds * NS_PER_S + ns;
     return 0;
 }
