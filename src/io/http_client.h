@@ -31,8 +31,8 @@ struct http_client_config {
 struct http_call_spec {
     const char *method; /* NULL = GET, or POST with a body */
     const char *url;
-    const char *const *
-        headers; /* "Name: value", NULL-terminated; may be NULL. Authorization stays with the first host */
+    /* "Name: value", NULL-terminated; may be NULL. Redirects to another host take all along but Authorization. */
+    const char *const *headers;
     struct bytes body;
     const char *ca_file; /* NULL = the client's */
     bool insecure;       /* accept any certificate: for peers on the operator's own machines */

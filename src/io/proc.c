@@ -331,6 +331,9 @@ static void describe_end(struct proc *p, struct proc_exit *x)
         const char *abbrev = sigabbrev_np(x->signal);
         error_set(&x->err, -ECHILD, p->name, "killed by SIG%s%s%s", abbrev ? abbrev : "?", colon,
                   last);
+    } else if (x->code < 0) {
+        error_set(&x->err, -ECHILD, p->name,
+                  "ended, how is unknown: the program ignores SIGCHLD%s%s", colon, last);
     } else if (x->code != 0) {
         error_set(&x->err, -ECHILD, p->name, "ended with code %d%s%s", x->code, colon, last);
     } else {

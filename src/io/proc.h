@@ -7,7 +7,8 @@
  *
  * Control loop only (the death signal is bound to the thread that spawns). A proc is owned by who started it, until
  * proc_free(). It keeps no policy: restarts are io/supervisor.h. The environment is PATH, LANG, TZ and HOME of ours plus
- * what the spec gives; descriptors are 0 to 2 and those the spec lists; core dumps are off.
+ * what the spec gives; descriptors are 0 to 2 and those the spec lists; core dumps are off. In a program that ignores SIGCHLD exit codes are unknown, and
+ * one that ends at once may count as a failed start (-ESRCH).
  */
 #include "base/bytes.h"
 #include "base/error.h"
@@ -52,8 +53,8 @@ struct proc_exit {
         *lines; /* the last stderr lines, redacted, oldest first; valid during the call */
     unsigned n_lines;
     /* One sentence of what happened: "ffmpeg: not found", "ended with code 1: Connection refused", "killed by SIGSEGV". */
-    struct error
-        err; /* err.code is 0 for a normal end (code 0), negative errno when it never ran, else -ECHILD */
+    /* err.code is 0 for a normal end (code 0), negative errno when it never ran, else -ECHILD */
+    struct error err;
 };
 
 /* All on the control loop; each may be NULL. proc_free() is allowed in all of them. */

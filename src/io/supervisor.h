@@ -33,8 +33,8 @@ struct supervisor_config {
     const char *name;            /* copied; for logs: "restream live/cam-1" */
     unsigned backoff_initial_ms; /* 0 = 500: the first wait is random up to this, and doubles */
     unsigned backoff_max_ms;     /* 0 = 30000 */
-    unsigned
-        healthy_ms; /* 0 = 10000: a child that ran this long starts the waits from the beginning */
+    /* 0 = 10000: a child that ran this long starts the waits from the beginning */
+    unsigned healthy_ms;
     unsigned max_restarts; /* in the window; 0 = no limit; at most SUPERVISOR_BUDGET_MAX */
     unsigned window_ms;    /* 0 = 300000 */
     unsigned grace_ms;     /* 0 = 5000: from SIGTERM to SIGKILL */

@@ -35,8 +35,8 @@ struct store_op; /* one operation: a read, or writes that happen together */
 
 struct store_config {
     const char *dir; /* made with mode 0700 when missing; its parent must exist */
-    bool
-        full_sync; /* each commit waits for the disk: nothing is lost in a power cut, ten times slower */
+    /* each commit waits for the disk: nothing is lost in a power cut, ten times slower */
+    bool full_sync;
     unsigned max_queued;     /* operations; 0 = 10000 */
     size_t max_queued_bytes; /* of bodies; 0 = 64 MiB */
 };
@@ -63,8 +63,8 @@ struct store_doc {
 /* Valid during the callback. */
 struct store_result {
     struct error err; /* when r < 0 */
-    const struct store_doc *
-        docs; /* read: what was found; write: each document, in the order given, with its new version */
+    /* read: what was found; write: each document, in the order given, with its new version */
+    const struct store_doc *docs;
     unsigned n;
     bool more; /* list: there is another page after the last id */
 };

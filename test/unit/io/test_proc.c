@@ -444,13 +444,30 @@ static void test_secrets_and_control_bytes_stay_out(void **state)
     log_configure("debug", false);
     log_set_sink(sink, NULL);
     start_script(f,
-                 "printf 'open rtmp://h/topsecret, again topsecret\\n\\033[1mbold\\n' >&2; exit 1");
+                 "printf '\\033[1mbold\\nopen rtmp://h/topsecret, again topsecret\\n' >&2; exit 1");
     AWAIT(f->loop, f->seen.ended);
     log_set_sink(NULL, NULL);
     log_configure(NULL, false);
-    assert_string_equal(out_str(&f->seen.lines), "open rtmp://h/***, again ***\n?[1mbold\n");
+    assert_string_equal(out_str(&f->seen.lines), "?[1mbold\nopen rtmp://h/***, again ***\n");
     assert_non_null(strstr(logged, "rtmp://h/***"));
     assert_null(strstr(logged, "topsecret"));
+    assert_string_equal(f->seen.last_line, "open rtmp://h/***, again ***");
+    assert_string_equal(f->seen.exit.err.text, "ended with code 1: open rtmp://h/***, again ***");
+}
+
+/* An embedder may have told the kernel to reap by itself: the end is still seen, only the code is lost. */
+static void test_a_program_that_ignores_sigchld(void **state)
+{
+    struct fixture *f = *state;
+    signal(SIGCHLD, SIG_IGN);
+    start_script(f, "read go; echo $go; exit 3");
+    assert_int_equal(proc_write(f->seen.proc, BYTES_STR("go\n")), 0);
+    AWAIT(f->loop, f->seen.ended);
+    signal(SIGCHLD, SIG_DFL);
+    assert_int_equal(f->seen.exit.code, -1);
+    assert_int_equal(f->seen.exit.err.code, -ECHILD);
+    assert_non_null(strstr(f->seen.exit.err.text, "SIGCHLD"));
+    assert_string_equal(out_str(&f->seen.output), "go\n");
 }
 
 static void test_long_lines_are_cut_between_words(void **state)
@@ -590,6 +607,7 @@ int main(void)
         T(test_long_lines_are_cut_between_words),
         T(test_only_the_last_lines_are_kept),
         T(test_much_output_arrives_whole),
+        T(test_a_program_that_ignores_sigchld),
         T(test_running_out_of_descriptors),
         T(test_the_child_dies_with_the_server),
     };
