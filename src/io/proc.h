@@ -7,8 +7,8 @@
  *
  * Control loop only (the death signal is bound to the thread that spawns). A proc is owned by who started it, until
  * proc_free(). It keeps no policy: restarts are io/supervisor.h. The environment is PATH, LANG, TZ and HOME of ours plus
- * what the spec gives; descriptors are 0 to 2 and those the spec lists; core dumps are off. In a program that ignores SIGCHLD exit codes are unknown, and
- * one that ends at once may count as a failed start (-ESRCH).
+ * what the spec gives; descriptors are 0 to 2 and those the spec lists; core dumps are off. In a program that ignores
+ * SIGCHLD exit codes are unknown, and a child that ends at once may count as a failed start (-ESRCH).
  */
 #include "base/bytes.h"
 #include "base/error.h"
