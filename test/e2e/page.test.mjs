@@ -211,6 +211,25 @@ test("pause ends the connection, and the return is at the edge", async () => {
   });
 });
 
+test("a page that was hidden for a while is at the edge when it is looked at again", async () => {
+  const path = "live/hidden";
+  await withPublisher(publishFfmpeg(mast.rtmp(path)), path, async () => {
+    const page = await open(path);
+    await waitPlaying(page);
+    const other = await browser.newPage();
+    await other.bringToFront();
+    await page.waitForFunction(() => document.hidden, null, { polling: 100 });
+    await sleep(6000);
+    await page.bringToFront();
+    await page.waitForFunction(() => !document.hidden, null, { polling: 100 });
+    await waitPlaying(page);
+    await eventually("at the edge", async () => (await playerState(page)).latency < 1, { timeout: 3000 });
+    assert.equal((await playerState(page)).connections, 1);
+    await other.close();
+    await page.close();
+  });
+});
+
 test("the front page lists what is live, and tells how to publish when nothing is", async () => {
   const page = await browser.newPage();
   await page.goto(mast.url);
