@@ -14,6 +14,7 @@
 #include "io/http.h"
 #include "io/tls.h"
 #include "media/fmp4.h"
+#include "protocol/mse/mse.h"
 #include "protocol/rtmp/rtmp_form.h"
 #include "protocol/rtmp/rtmp_server.h"
 #include "service/access/guard.h"
@@ -196,6 +197,7 @@ static void mount(struct serve *s)
     http_server_mount(s->http, system_routes, system_routes_n, &s->system);
     http_server_mount(s->http, metrics_routes, metrics_routes_n, s->metrics);
     http_server_mount(s->http, stream_routes, stream_routes_n, s->engine);
+    http_server_mount(s->http, mse_routes, mse_routes_n, s->engine);
     http_server_mount(s->http, openapi_routes, openapi_routes_n, &s->openapi);
     if (s->pages) {
         http_server_mount(s->http, pages_routes, pages_routes_n, s->pages);
