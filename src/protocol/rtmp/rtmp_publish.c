@@ -26,7 +26,6 @@ struct input {
     enum track_kind kind;
     uint8_t track_id; /* of E-RTMP multitrack */
     struct flv_input flv;
-    struct audio_grid grid;
     const struct track_params *announced; /* compared, not used */
 };
 
@@ -162,15 +161,6 @@ static void handle_unsupported(struct rtmp_session *s, const struct error *err)
     }
 }
 
-/* RTMP stamps are whole milliseconds, frames of audio are not (design 3, Units). Nobody else has the sample yet. */
-static void put_on_grid(struct input *in, struct sample *sample)
-{
-    const struct track_params *params = in->flv.canon.params;
-    sample->dts_ns =
-        audio_grid_next(&in->grid, sample->dts_ns, params->sample_rate, params->frame_samples);
-    sample->pts_ns = sample->dts_ns;
-}
-
 static int handle_packet(struct rtmp_publish *p, const struct flv_packet *pkt, int64_t dts_ns,
                          int64_t arrival_ns, struct error *err)
 {
@@ -184,9 +174,6 @@ static int handle_packet(struct rtmp_publish *p, const struct flv_packet *pkt, i
     struct sample *sample = NULL;
     const int r = flv_input_feed(&in->flv, pkt, dts_ns, arrival_ns, &sample, err);
     if (r > 0) {
-        if (in->kind == TRACK_AUDIO) {
-            put_on_grid(in, sample);
-        }
         take_sample(p, sample);
     }
     return r;
