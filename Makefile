@@ -56,7 +56,8 @@ test-long: test-unit test/e2e/node_modules/.package-lock.json
 
 bench: build
 	@tools/deps bench
-	@bench/run
+	@meson configure $(BUILD) -Dbench=true && ninja -C $(BUILD) -j $(JOBS) --quiet
+	@MAST_BUILD=$(abspath $(BUILD)) node bench/run.mjs $(BENCH)
 
 sanitize:
 	@tools/deps build test

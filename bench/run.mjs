@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mast and nginx-rtmp side by side: readers a core carries, CPU for a delivered Gbit, memory for a reader, lateness.
+//
+//   node bench/run.mjs [--quick] [--only NAME] [--out FILE]
+//
+// The server has core 0 to itself, the load tool core 1; a run in which the tool took more than 80 % of its core is void.
+// A and B alternate, three rounds. What counts is what the players received. Every number is the median of its rounds,
+// and only the ratios of one run mean something on a shared machine.
+
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const BUILD = process.env.MAST_BUILD ?? join(ROOT, "build");
+const MAST = process.env.MAST_BIN ?? join(BUILD, "src/app/mast");
+const LOAD = join(BUILD, "bench/mast-load");
+const NGINX_MODULE = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
+
+const quick = process.argv.includes("--quick");
+const option = (name) => {
+  const at = process.argv.indexOf(name);
+  return at > 0 ? process.argv[at + 1] : undefined;
+};
+const only = option("--only");
+const ROUNDS = quick ? 1 : 3;
+const SECONDS = quick ? 4 : 8;
+const WARMUP = 3;
+const TOOL_MAX = 0.8;
+const LATE_MAX_MS = 250;
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const median = (values) => values.slice().sort((a, b) => a - b)[Math.floor(values.length / 2)];
+const TICKS = Number(execFileSync("getconf", ["CLK_TCK"]));
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+async function reachable(port) {
+  const { connect } = await import("node:net");
+  for (let i = 0; i < 200; i++) {
+    const ok = await new Promise((done) => {
+      const socket = connect(port, "127.0.0.1", () => (socket.destroy(), done(true)));
+      socket.on("error", () => done(false));
+    });
+    if (ok) {
+      return;
+    }
+    await sleep(50);
+  }
+  throw new Error(`nothing listens on ${port}`);
+}
+
+function cpuSeconds(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+function residentKib(pid) {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
+}
+
+const pinned = (cores, program, args, options) => spawn("taskset", ["-c", cores, program, ...args], options);
+
+// ---- the servers: start() resolves with {pid, rtmp, ws?, stop} ----
+
+async function startMast(dir, { loops = 1, cores = "0" } = {}) {
+  const [rtmp, http] = [await freePort(), await freePort()];
+  const child = pinned(cores, MAST, ["serve"], {
+    stdio: "ignore",
+    env: {
+      ...process.env,
+      MAST_CONFIG: "",
+      MAST_STATE_DIR: dir,
+      MAST_LOOPS: String(loops),
+      MAST_RTMP_PORT: String(rtmp),
+      MAST_HTTP_PORT: String(http),
+      MAST_RTMPS_ENABLED: "false",
+    },
+  });
+  await reachable(rtmp);
+  return { pid: child.pid, rtmp: `rtmp://127.0.0.1:${rtmp}/live/x`, ws: `ws://127.0.0.1:${http}/live/x/mse`, child };
+}
+
+async function startNginx(dir) {
+  const rtmp = await freePort();
+  const file = join(dir, "nginx.conf");
+  writeFileSync(
+    file,
+    `load_module ${NGINX_MODULE};\nworker_processes 1;\ndaemon off;\nmaster_process off;\npid ${dir}/nginx.pid;\n` +
+      `error_log ${dir}/nginx.log warn;\nworker_rlimit_nofile 100000;\nevents { worker_connections 50000; }\n` +
+      `rtmp { server { listen 127.0.0.1:${rtmp}; chunk_size 4096; application live { live on; } } }\n`,
+  );
+  const child = pinned("0", "/usr/sbin/nginx", ["-c", file], { stdio: "ignore" });
+  await reachable(rtmp);
+  return { pid: child.pid, rtmp: `rtmp://127.0.0.1:${rtmp}/live/x`, child };
+}
+
+async function ended(child) {
+  if (child.exitCode === null && child.signalCode === null) {
+    await new Promise((done) => child.once("exit", done));
+  }
+}
+
+// ---- one run ----
+
+async function measure(start, { clients, kbps, websocket = false }) {
+  const dir = mkdtempSync(join(tmpdir(), "mast-bench-"));
+  const server = await start(dir);
+  const publisher = pinned("1", LOAD, ["publish", "--url", server.rtmp, "--kbps", String(kbps)], { stdio: "ignore" });
+  await sleep(1500);
+  const before = residentKib(server.pid);
+  const url = websocket ? server.ws : server.rtmp;
+  const rate = Math.min(500, Math.max(100, clients));
+  const player = pinned("1", LOAD, ["play", "--url", url, "--clients", String(clients), "--rate", String(rate), "--warmup", String(WARMUP), "--seconds", String(SECONDS)]);
+  let out = "";
+  let from, to, rss;
+  player.stdout.on("data", (d) => (out += d));
+  player.stderr.on("data", (d) => {
+    const said = String(d);
+    if (said.includes("measuring")) {
+      from = cpuSeconds(server.pid);
+    }
+    if (said.includes("measured")) {
+      to = cpuSeconds(server.pid);
+      rss = residentKib(server.pid);
+    }
+  });
+  await ended(player);
+  for (const child of [publisher, server.child]) {
+    child.kill("SIGTERM");
+    await ended(child);
+  }
+  rmSync(dir, { recursive: true, force: true });
+  const r = JSON.parse(out);
+  const cpu = (to - from) / r.seconds;
+  const expected = (clients * kbps) / 1e6;
+  return {
+    clients,
+    cpu,
+    gbit: r.gbit_per_s,
+    cpuPerGbit: cpu / r.gbit_per_s,
+    kibPerReader: (rss - before) / clients,
+    p50: r.late_us.p50 / 1000,
+    p99: r.late_us.p99 / 1000,
+    tool: r.tool_core_share,
+    void: r.tool_core_share > TOOL_MAX,
+    held: r.playing === clients && r.closed === 0 && r.lost === 0 && r.gbit_per_s > expected * 0.97 && r.late_us.p99 < LATE_MAX_MS * 1000,
+  };
+}
+
+function summarise(runs) {
+  const of = (key) => median(runs.map((r) => r[key]));
+  return {
+    clients: runs[0].clients, cpu: of("cpu"), gbit: of("gbit"), cpuPerGbit: of("cpuPerGbit"), kibPerReader: of("kibPerReader"),
+    p50: of("p50"), p99: of("p99"), tool: of("tool"), held: runs.filter((r) => r.held).length * 2 > runs.length, void: runs.some((r) => r.void),
+  }; // prettier-ignore
+}
+
+const rows = [];
+function report(name, server, s) {
+  rows.push({ name, server, ...s });
+  const n = (v, d) => v.toFixed(d).padStart(8);
+  console.log(
+    `${name.padEnd(16)} ${server.padEnd(10)} ${String(s.clients).padStart(6)} readers ${n(s.cpu * 100, 1)} % core ${n(s.gbit, 3)} Gbit/s ` +
+      `${n(s.cpuPerGbit, 3)} core/Gbit ${n(s.kibPerReader, 1)} KiB ${n(s.p50, 1)} / ${n(s.p99, 1)} ms p50/p99, tool ${n(s.tool * 100, 0)} %` +
+      `${s.void ? " VOID" : ""}${s.held ? "" : " not held"}`,
+  );
+}
+
+// Each level: A and B alternate for all rounds; a server that did not hold a level is not asked for the next.
+async function sideBySide(name, servers, levels, kbps, websocket = false) {
+  if (only && !name.includes(only)) {
+    return;
+  }
+  const alive = new Set(Object.keys(servers));
+  for (const clients of levels) {
+    const runs = Object.fromEntries([...alive].map((s) => [s, []]));
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const server of alive) {
+        runs[server].push(await measure(servers[server], { clients, kbps, websocket }));
+      }
+    }
+    for (const server of [...alive]) {
+      const s = summarise(runs[server]);
+      report(name, server, s);
+      if (!s.held || s.void) {
+        alive.delete(server);
+      }
+    }
+    if (alive.size === 0) {
+      break;
+    }
+  }
+}
+
+const both = { "nginx-rtmp": startNginx, mast: startMast };
+const loops = {
+  "1 loop": (dir) => startMast(dir, { loops: 1, cores: "0,1" }),
+  "2 loops": (dir) => startMast(dir, { loops: 2, cores: "0,1" }),
+};
+
+await sideBySide("rtmp 600 kbit/s", both, quick ? [500, 1500] : [100, 1000, 2000, 3000, 4000, 5000, 6000, 8000], 600);
+await sideBySide("rtmp 3 Mbit/s", both, quick ? [200, 500] : [100, 250, 500, 750, 1000, 1250, 1500, 2000], 3000);
+await sideBySide("mse 600 kbit/s", { mast: startMast }, quick ? [500] : [100, 1000, 2000, 4000], 600, true);
+await sideBySide("one hot stream", loops, quick ? [500] : [1000, 2000], 600);
+
+if (option("--out")) {
+  writeFileSync(option("--out"), `${JSON.stringify(rows, null, 1)}\n`);
+}
