@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "io/proc.h"
+#include "protocol/mse/mse.h"
 
 struct gauges {
     const char *protocol;
@@ -61,6 +62,7 @@ void serve_metrics(void *user, struct metrics_page *page)
     put_rtmp(page, all, n);
     metrics_single(page, "mast_http_connections", METRIC_GAUGE, "HTTP and WebSocket connections.",
                    (double)http_server_live(c->http));
+    metrics_single(page, "mast_mse_sessions", METRIC_GAUGE, "MSE sessions.", (double)mse_live());
     metrics_single(page, "mast_children", METRIC_GAUGE, "Child processes that are not reaped.",
                    proc_live());
     metrics_source_done(page);
