@@ -20,7 +20,8 @@
  *
  * What a value is in C: text and raw JSON are `char *`, times and durations int64_t nanoseconds, sizes uint64_t bytes,
  * enums any int-sized type. Everything a pointer owns belongs to the struct and goes with model_done(). Absent is NULL,
- * an empty list, or for plain values a clear bit in the model's presence set.
+ * an empty list, or for plain values a clear bit in the model's presence set. Members that the table does not name are
+ * zero after a parse or a patch, and copied bytewise by model_copy().
  */
 #include "base/bytes.h"
 #include "base/error.h"
@@ -99,37 +100,38 @@ enum model_mask {
 
 /*
  * One field. Written with the macros below, then any of these as designated initialisers. Bounds: both 0 = those of the
- * type; max < min = no upper bound. They mean the value of integers, nanoseconds of durations, bytes of text, elements
+ * type (4096 bytes of text, 64 KiB of raw JSON, 1024 elements); max < min = no upper bound for numbers. They mean the value of integers, nanoseconds of durations, bytes of text, elements
  * of lists and maps.
  */
 struct model_field {
     const char *name;    /* the member's name, and the key outside unless `key` says otherwise */
     const char *key;     /* the key outside */
     const char *aliases; /* further keys that are read, separated by commas */
-    const char *
-        def; /* default as text, as an environment variable would give it; NULL = absent, or zero */
+    /* The default as text, as an environment variable would give it. NULL = absent, or zero. */
+    const char *def;
     int64_t min, max;
     double fmin, fmax; /* bounds of doubles */
-    bool required : 1; /* must be there */
-    bool
-        nullable : 1; /* null is read as absent, and absent is written as null instead of left out */
-    bool restart : 1;   /* a change takes effect only after a restart (config) */
-    bool read_only : 1; /* ours to set: skipped in what clients send */
-    bool
-        trim : 1; /* strings: white space at both ends goes; list items too, and empty ones vanish */
+
+    bool required : 1;   /* must be there */
+    bool nullable : 1;   /* null is read as no value; no value is written as null, not left out */
+    bool read_only : 1;  /* ours to set: skipped in what clients send */
+    bool restart : 1;    /* a change takes effect only after a restart (config) */
+    bool hidden : 1;     /* left out of the schema: what only old clients still send */
+    bool trim : 1;       /* strings and their lists: white space at both ends goes */
     bool empty_null : 1; /* strings: empty is absent */
     bool lower : 1;      /* strings: ASCII letters become small */
     bool lenient : 1;    /* enums: unknown names become the default */
     bool comma : 1;      /* lists: one string separated by commas or newlines is read too */
     bool unique : 1;     /* lists of strings: later doubles (ASCII case ignored) vanish */
-    bool hidden : 1;     /* left out of schema and documentation: what old clients still send */
+
     enum model_secret secret;
     enum model_mask mask;
-    int (*check)(const void *member,
-                 struct error *err); /* after the bounds; err->where stays empty */
-    const char *doc;     /* one or more sentences for the schema and the example configuration */
+    /* Runs after the bounds; what it sets in err->text is told with the field's path. */
+    int (*check)(const void *member, struct error *err);
+
+    const char *doc;     /* whole sentences, for the schema and the example configuration */
     const char *format;  /* schema only: "uri", "uuid", ... */
-    const char *example; /* documentation only */
+    const char *example; /* schema and documentation */
 
     /* Set by the macros. */
     enum model_type type;
@@ -148,7 +150,7 @@ enum model_unknown {
     MODEL_KEEP,   /* stored documents that others extend: kept in the member named by MODEL_EXTRA */
 };
 
-/* Presence of plain values, one bit a field; `struct model_present present;` in the struct, MODEL_PRESENT in the model. */
+/* Which plain members have a value (a default is one), one bit a field; `struct model_present present;` in the struct, MODEL_PRESENT in the model. */
 #define MODEL_FIELDS_MAX 128
 struct model_present {
     uint64_t bits[MODEL_FIELDS_MAX / 64];
@@ -348,14 +350,15 @@ int model_parse_yaml(const struct model *m, void *obj, struct bytes yaml,
                      const struct model_parse_opts *opts, struct error *err);
 
 /*
- * Changes one field from text, as environment variables and command lines give it: path "rtmp.address", "srt.ports[1]" is
- * not a path (lists as a whole: comma form or JSON). obj is unchanged on failure. -ENOENT: no such field.
+ * Changes one field from text, as environment variables and command lines give it. path is "rtmp.address"; lists, maps and
+ * sections are set as a whole, lists with commas or as JSON, the others as JSON. obj is unchanged on failure. -ENOENT: no
+ * such field.
  */
 int model_set_text(const struct model *m, void *obj, const char *path, const char *text,
                    struct error *err);
 /*
- * Every PREFIX_SECTION_KEY of env (NAME=value, ended by NULL; as environ) whose name belongs to a field. Returns how many
- * were set, or the first error with the variable's name in where, obj unchanged.
+ * Every PREFIX_SECTION_KEY of env (NAME=value, ended by NULL; as environ) whose name belongs to a field; those of a union's
+ * forms do not count. Returns how many were set, or the first error with the variable's name in where, obj unchanged.
  */
 int model_set_env(const struct model *m, void *obj, const char *prefix, char *const *env,
                   struct error *err);

@@ -197,6 +197,82 @@ static void test_a_peers_reply_may_have_more_and_null(void **state)
     model_done(&live_input_model, &in);
 }
 
+/* Items of the sorts that the seeds do not need, and a struct that holds its own kind. */
+struct tree {
+    char *name;
+    MODEL_ARRAY(enum ingest_kind) kinds;
+    MODEL_ARRAY(char *) raws;
+    MODEL_ARRAY(double) doubles;
+    MODEL_ARRAY(int64_t) waits;
+    MODEL_DICT(int8_t) counts;
+    MODEL_ARRAY(struct model_id) ids;
+    MODEL_ARRAY(struct tree) children;
+    struct tree *left;
+    uint64_t big;
+};
+static const struct model tree_model;
+static const struct model_field tree_fields[] = {
+    MODEL_STRING(struct tree, name),
+    MODEL_LIST(struct tree, kinds, MODEL_ITEM_ENUM(ingest_kind_names), .def = "srt, rtmp"),
+    MODEL_LIST(struct tree, raws, MODEL_ITEM_RAW()),
+    MODEL_LIST(struct tree, doubles, MODEL_ITEM(double, MODEL_T_DOUBLE, .fmin = -1, .fmax = 1)),
+    MODEL_LIST(struct tree, waits, MODEL_ITEM(int64_t, MODEL_T_DURATION)),
+    MODEL_MAP(struct tree, counts, MODEL_ITEM_INT(int8_t), .min = 1),
+    MODEL_LIST(struct tree, ids, MODEL_ITEM(struct model_id, MODEL_T_ID)),
+    MODEL_LIST_STRUCT(struct tree, children, &tree_model),
+    MODEL_OPT(struct tree, left, &tree_model),
+    MODEL_INT(struct tree, big),
+};
+static const struct model tree_model = MODEL("Tree", struct tree, tree_fields);
+
+static void test_items_of_every_sort(void **state)
+{
+    const char *body =
+        "{\"name\":\"r\",\"kinds\":[\"whip\",\"fmp4\"],\"raws\":[null,{\"a\":[]},\"x\"],\"doubles\":[0.5,-1],"
+        "\"waits\":[\"1s\",2],\"counts\":{\"a\":-128,\"b\":127},\"ids\":[5,\"5\"],"
+        "\"children\":[{\"kinds\":[],\"children\":[{\"name\":\"leaf\"}]}],\"left\":{\"left\":{}},"
+        "\"big\":9223372036854775807}";
+    struct tree t;
+    struct error err = {0};
+    assert_int_equal(model_check(&tree_model, &err), 0);
+    assert_int_equal(model_parse_json(&tree_model, &t, BYTES_STR(body), NULL, &err), 0);
+    assert_int_equal(t.kinds.items[0], INGEST_WHIP);
+    assert_string_equal(t.raws.items[0], "null");
+    assert_string_equal(t.raws.items[1], "{\"a\":[]}");
+    assert_true(t.doubles.items[1] == -1.0);
+    assert_true(t.waits.items[1] == 2 * NS_PER_S);
+    assert_int_equal(t.counts.items[0].value, -128);
+    assert_int_equal(t.ids.items[1].kind, MODEL_ID_STR);
+    assert_string_equal(t.children.items[0].children.items[0].name, "leaf");
+    assert_int_equal(t.left->left->kinds.items[1], INGEST_RTMP);
+    assert_true(t.big == INT64_MAX);
+    struct tree copy;
+    model_copy(&tree_model, &copy, &t);
+    assert_true(model_equal(&tree_model, &t, &copy));
+    copy.children.items[0].children.items[0].name[0] = 'L';
+    assert_false(model_equal(&tree_model, &t, &copy));
+    _cleanup_free_ char *text = model_to_json(&tree_model, &t, MODEL_SECRETS_CLEAR);
+    assert_non_null(strstr(
+        text, "\"raws\":[null,{\"a\":[]},\"x\"],\"doubles\":[0.5,-1],\"waits\":[\"1s\",\"2s\"],"
+              "\"counts\":{\"a\":-128,\"b\":127},\"ids\":[5,\"5\"]"));
+    model_done(&tree_model, &t);
+    model_done(&tree_model, &copy);
+    static const char *const bad[][2] = {
+        {"{\"kinds\":[\"x\"]}", "kinds[0]"},
+        {"{\"doubles\":[1.5]}", "doubles[0]"},
+        {"{\"counts\":{\"a\":128}}", "counts.a"},
+        {"{\"counts\":{}}", "counts"},
+        {"{\"left\":{\"left\":{\"name\":1}}}", "left.left.name"},
+        {"{\"big\":-1}", "big"},
+        {"{\"ids\":[{}]}", "ids[0]"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_int_equal(model_parse_json(&tree_model, &t, BYTES_STR(bad[i][0]), NULL, &err),
+                         -EINVAL);
+        assert_string_equal(err.where, bad[i][1]);
+    }
+}
+
 static void test_what_is_wrong_is_named(void **state)
 {
     static const struct {
@@ -455,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_a_broadcast_request_of_the_seed),
         cmocka_unit_test(test_a_room_stream_start_reads_both_generations),
         cmocka_unit_test(test_a_peers_reply_may_have_more_and_null),
+        cmocka_unit_test(test_items_of_every_sort),
         cmocka_unit_test(test_what_is_wrong_is_named),
         cmocka_unit_test(test_documents_are_bounded),
         cmocka_unit_test(test_a_client_cannot_set_what_is_ours),
