@@ -36,7 +36,7 @@ static void run_flush(struct stream *s, struct run *run)
 static void drop_sample(struct feed *f, struct sample **sample)
 {
     f->dropped++;
-    COUNT_ADD(f->stream->e, samples_dropped, 1);
+    HOT_ADD(f->stream->home, samples_dropped, 1);
     sample_unref(sample);
 }
 
@@ -299,8 +299,8 @@ static void count_sample(struct stream *s, const struct sample *sample, int64_t 
         t->window_bytes = 0;
         t->window_ns = now;
     }
-    COUNT_ADD(s->e, samples_in, 1);
-    COUNT_ADD(s->e, bytes_in, len);
+    HOT_ADD(s->home, samples_in, 1);
+    HOT_ADD(s->home, bytes_in, len);
 }
 
 static bool stamp(struct stream *s, struct sample *sample, int64_t now)

@@ -61,9 +61,13 @@ void engine_gauges(const struct engine *e, struct engine_gauges *ret)
         .publishes_total = COUNT_GET(e, publishes),
         .reads_total = COUNT_GET(e, reads),
         .refused_total = COUNT_GET(e, refused),
-        .bytes_in_total = COUNT_GET(e, bytes_in),
-        .bytes_out_total = COUNT_GET(e, bytes_out),
-        .samples_in_total = COUNT_GET(e, samples_in),
-        .samples_dropped_total = COUNT_GET(e, samples_dropped),
     };
+    for (unsigned i = 0; i < e->n_loops; i++) {
+        const struct hot_counters *hot = &e->loops[i]->hot;
+        ret->bytes_in_total += atomic_load_explicit(&hot->bytes_in, memory_order_relaxed);
+        ret->bytes_out_total += atomic_load_explicit(&hot->bytes_out, memory_order_relaxed);
+        ret->samples_in_total += atomic_load_explicit(&hot->samples_in, memory_order_relaxed);
+        ret->samples_dropped_total +=
+            atomic_load_explicit(&hot->samples_dropped, memory_order_relaxed);
+    }
 }

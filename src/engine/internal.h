@@ -23,6 +23,10 @@
 struct counters { /* relaxed atomics */
     atomic_uint_fast64_t streams, publishers, readers, replicas;
     atomic_uint_fast64_t publishes, reads, refused;
+};
+
+/* Counted per sample: by each loop for itself, so that loops do not fight for a cache line; gauges add them up. */
+struct hot_counters {
     atomic_uint_fast64_t bytes_in, bytes_out, samples_in, samples_dropped;
 };
 
@@ -74,8 +78,9 @@ struct engine_loop {
     uint32_t free_slot;  /* slot number + 1 */
     uint32_t n_expiring; /* sessions with an expiry: the timer runs while there are any */
     struct loop_timer *expiry;
-    struct list streams;    /* at home here */
-    struct list replicas;   /* of streams at home elsewhere */
+    struct list streams;  /* at home here */
+    struct list replicas; /* of streams at home elsewhere */
+    struct hot_counters hot;
     struct reader *running; /* whose callback runs; NULL as soon as it is closed */
 };
 
@@ -94,6 +99,12 @@ void engine_run_on(struct engine_loop *el, void (*fn)(struct engine_loop *el));
 
 #define COUNT_ADD(e, which, n)                                                                     \
     atomic_fetch_add_explicit(&(e)->counters.which, (uint64_t)(n), memory_order_relaxed)
+/* One writer, so no locked instruction. */
+#define HOT_ADD(el, which, n)                                                                      \
+    atomic_store_explicit(&(el)->hot.which,                                                        \
+                          atomic_load_explicit(&(el)->hot.which, memory_order_relaxed) +           \
+                              (uint64_t)(n),                                                       \
+                          memory_order_relaxed)
 #define COUNT_SUB(e, which, n)                                                                     \
     atomic_fetch_sub_explicit(&(e)->counters.which, (uint64_t)(n), memory_order_relaxed)
 #define COUNT_GET(e, which) atomic_load_explicit(&(e)->counters.which, memory_order_relaxed)

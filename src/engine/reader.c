@@ -42,6 +42,15 @@ static void position(struct reader *r)
     r->peeked = 0;
 }
 
+void reader_follow(struct reader *r)
+{
+    enum reader_state state = r->replica->view.state;
+    r->over |= state == READER_ENDED;
+    if (state == READER_LIVE && (!r->positioned || r->over)) {
+        position(r);
+    }
+}
+
 /*
  * The cursor fell out of the ring. What it got of its group is a prefix; the rest of that group, and all that lies between, is
  * void for it. It goes on with the newest group, if history still has its key frame, else with the next one.
@@ -51,7 +60,7 @@ static void fall_forward(struct reader *r)
     const struct ring *ring = &r->replica->ring;
     uint64_t from = ring->has_start && !r->audio_resumes ? ring->start : ring->first;
     r->dropped += from - r->at.seq;
-    COUNT_ADD(r->s.e, samples_dropped, from - r->at.seq);
+    HOT_ADD(r->s.el, samples_dropped, from - r->at.seq);
     r->at = (struct cursor){
         .seq = from,
         .skip_group = ring->has_start ? ring->group - 1 : ring->group,
@@ -198,10 +207,7 @@ static bool tell(struct reader *r)
     r->told = v->version;
     r->tracks_told = v->tracks_version;
     r->state = v->state;
-    r->over |= v->state == READER_ENDED;
-    if (v->state == READER_LIVE && (!r->positioned || r->over)) {
-        position(r);
-    }
+    reader_follow(r); /* one that came after the last change */
     if (changed && !(first && leave)) {
         r->ops.on_state(r->user, v->state, v->reason);
     }
@@ -366,5 +372,5 @@ void reader_resume(struct reader *r)
 void reader_count_sent(struct reader *r, uint64_t bytes)
 {
     r->bytes += bytes;
-    COUNT_ADD(r->s.e, bytes_out, bytes);
+    HOT_ADD(r->s.el, bytes_out, bytes);
 }

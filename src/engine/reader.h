@@ -8,19 +8,20 @@
 
 /* Where a reader is and which rules apply from there on; a value, so that looking ahead is a copy. */
 struct cursor {
-    uint64_t seq; /* the next sample to look at */
-    uint64_t
-        skip_group; /* groups up to this one are spoiled: skipped (but for audio, see resumed) */
+    uint64_t seq;        /* the next sample to look at */
+    uint64_t skip_group; /* this group and older ones are spoiled for it (see resumed) */
     uint64_t lead_group; /* the group it began with: its leading pictures are skipped */
     uint32_t need_key;   /* video tracks that must begin with a key frame */
-    bool resumed;        /* fell behind, and audio goes on at once */
+    bool resumed;        /* fell behind, and audio goes on in spoiled groups */
 };
 
 struct reader {
     struct replica *replica; /* NULL: dead */
-    struct cursor at;        /* what was advanced over is behind it */
-    struct cursor scan;      /* behind the last peeked sample */
-    uint32_t peeked;         /* samples between at and scan */
+    struct reader_ops ops;
+    void *user;
+    struct cursor at;   /* what was advanced over is behind it */
+    struct cursor scan; /* behind the last peeked sample */
+    uint32_t peeked;    /* samples between at and scan */
     uint32_t track_mask;
     uint32_t index;       /* in replica->readers */
     uint32_t pass;        /* the replica's pass that it was last woken in */
@@ -38,13 +39,16 @@ struct reader {
     uint64_t bytes;
     uint64_t samples;
     uint64_t dropped;
-    struct reader_ops ops;
-    void *user;
     struct loop_task wake; /* LOOP_STAGE_FANOUT: first news, resume, refusal */
     struct error refusal;
     struct session s;
 };
 
+/*
+ * The replica's view changed: one that waited begins here and now, not when it is told, so that it misses nothing of a stream
+ * that begins with a burst. Calls nothing back.
+ */
+void reader_follow(struct reader *r);
 /* Calls what is due. It may be closed when this returns. */
 void reader_run(struct reader *r);
 int64_t reader_behind_ns(const struct reader *r);

@@ -160,6 +160,15 @@ void replica_remove_reader(struct replica *rep, struct reader *r)
 
 /* ---- waking them ---- */
 
+/* The fields of the hot path are the first three cache lines. */
+static void prefetch_reader(const struct reader *r)
+{
+    const char *p = (const char *)r;
+    __builtin_prefetch(p);
+    __builtin_prefetch(p + 64);
+    __builtin_prefetch(p + 128);
+}
+
 /* Downwards: what a callback removes or pauses is replaced by a reader that already had its turn. */
 static void wake_active(struct replica *rep)
 {
@@ -169,7 +178,7 @@ static void wake_active(struct replica *rep)
         }
         struct reader *r = rep->readers[i];
         if (i > 0) {
-            __builtin_prefetch(rep->readers[i - 1]);
+            prefetch_reader(rep->readers[i - 1]);
         }
         if (r->pass != rep->pass) {
             r->pass = rep->pass;
@@ -243,6 +252,9 @@ void replica_set_view(struct replica *rep, const struct view *v)
     view_done(&old);
     if (v->state == READER_LIVE) {
         rep->visible = rep->ring.next;
+    }
+    for (uint32_t i = 0; i < rep->n_readers; i++) {
+        reader_follow(rep->readers[i]);
     }
     wake(rep);
 }
