@@ -3,7 +3,7 @@
 /*
  * Streams, publishers and readers: the media path of design 3.
  *
- * A stream has a home loop, that of its first publisher, for life; it alone stamps times, keeps history, decides groups
+ * A stream has a home loop, that of its first publisher or waiting reader, for life; it alone stamps times, keeps history, decides groups
  * and counts demand. A loop with readers keeps a replica, the same bounded ring by reference. A reader is a cursor into its
  * loop's replica, never a queue. The path table is the one shared structure (mutex, attach and detach only).
  *
@@ -113,7 +113,10 @@ struct reader_ops {
     void (*on_state)(void *user, enum reader_state state, const char *reason);
     /* There is something at the cursor; once per pass (LOOP_STAGE_FANOUT), and after reader_resume() with data. */
     void (*on_samples)(void *user);
-    /* Kicked, access revoked, engine ends. Dead from here on: the session calls reader_close(). */
+    /*
+     * Kicked, access revoked, engine ends; without `wait` also -ENOENT when nobody publishes, after READER_ENDED if it was
+     * told anything. Dead from here on: the session calls reader_close().
+     */
     void (*on_close)(void *user, int r, const char *why);
 };
 
@@ -133,12 +136,15 @@ struct reader_info {
 
 struct reader *reader_open(struct engine *e, struct loop *l, const struct reader_info *info,
                            const struct reader_ops *ops, void *user);
-/* The stream's tracks (borrowed until the next callback). Valid when LIVE. Returns how many. */
+/*
+ * The stream's tracks (borrowed until the next callback). Valid when LIVE. Returns how many. NULL stands for a track that is
+ * announced and whose parameters did not come in time; on_state(LIVE) comes again when the list of tracks changes.
+ */
 unsigned reader_tracks(const struct reader *r, const struct track_params *ret[TRACKS_MAX]);
 /*
  * The k-th sample from the cursor (0 = next to send), borrowed until reader_advance() or the end of the callback; NULL when
  * there is no more. Only samples this reader should get: mask, leading and prefix rules are applied. A cursor that fell out
- * of the ring, or behind by more than the ring's last group, jumps to the newest group at k == 0 and counts what it lost.
+ * of the ring (the newest group, and history_slack_ms) jumps to the newest group at k == 0 and counts what it lost.
  */
 struct sample *reader_peek(struct reader *r, unsigned k);
 void reader_advance(struct reader *r, unsigned n); /* drops n samples that were peeked */
