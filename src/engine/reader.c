@@ -151,7 +151,8 @@ void reader_advance(struct reader *r, unsigned n)
         return;
     }
     if (n != r->peeked) {
-        restart_scan(r);
+        r->scan = r->at; /* no falling forward here: what was peeked is what is dropped */
+        r->peeked = 0;
         while (r->peeked < n && next_wanted(r)) {
             /* again up to there */
         }
