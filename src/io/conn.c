@@ -22,6 +22,7 @@
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 static void run_work(struct loop_task *t);
+static void run_at_free(struct loop_task *t);
 
 /* ---- addresses ---- */
 
@@ -141,6 +142,7 @@ struct conn *conn_new(struct loop *l)
     c->state = CONN_CONNECTING;
     c->queue_max = QUEUE_MAX_DEFAULT;
     loop_task_init(&c->work, run_work);
+    loop_task_init(&c->at_free, run_at_free);
     return c;
 }
 
@@ -246,6 +248,7 @@ void conn_close(struct conn *c)
     c->state = CONN_CLOSED;
     c->ops = NULL;
     loop_task_cancel(&c->work);
+    loop_task_cancel(&c->at_free);
     conn_clear_deadline(c);
     conn_connecting_free(c);
     queue_clear(&c->queue);
@@ -268,6 +271,11 @@ void conn_close(struct conn *c)
         c->free_now = true;
         loop_defer(c->loop, LOOP_STAGE_WRITE, &c->work);
     }
+}
+
+static void run_at_free(struct loop_task *t)
+{
+    conn_close(CONTAINER_OF(t, struct conn, at_free));
 }
 
 static void linger(struct conn *c)
@@ -317,6 +325,7 @@ void conn_close_gracefully(struct conn *c, unsigned timeout_ms)
     c->paused = c->want_writable = c->want_drained = false;
     c->state = CONN_FLUSHING;
     conn_set_deadline(c, timeout_ms);
+    loop_at_free(c->loop, &c->at_free);
     /* Not here: the caller may be one of our own callbacks. */
     loop_defer(c->loop, LOOP_STAGE_WRITE, &c->work);
 }

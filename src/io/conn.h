@@ -65,23 +65,31 @@ void conn_send(struct conn *c, struct buf **pb);
 /* The same for bytes that are copied first. */
 void conn_send_bytes(struct conn *c, struct bytes b);
 size_t conn_queued(const struct conn *c); /* bytes in the queue */
-/* Bytes that conn_send() may queue before the connection is closed with -ENOBUFS; default 1 MiB. */
+/* Bytes that conn_send() may queue (and at most 16384 buffers) before the connection is closed with -ENOBUFS; default 1 MiB. */
 void conn_set_queue_max(struct conn *c, size_t max);
 /* on_writable once when the queue has drained below low. */
 void conn_notify_drained(struct conn *c, size_t low);
 
-/* For readers of media: lateness shows in our ring, not in the kernel (design 3). */
+/* For readers of media: lateness shows in our ring, not in the kernel (design 3). Of an open connection. */
 void conn_set_notsent_lowat(struct conn *c, unsigned bytes);
+/* On from the start: what is written is whole messages. */
 void conn_set_nodelay(struct conn *c, bool on);
 uint64_t conn_bytes_in(const struct conn *c);
 uint64_t conn_bytes_out(const struct conn *c);
 
 /* Closes and frees. Queued bytes are dropped. */
 void conn_close(struct conn *c);
-/* Sends what is queued, then shuts down and closes; at most timeout_ms. The owner is detached: no callback comes. */
+/*
+ * Sends what is queued, then shuts down, waits for the far side's end and closes; at most timeout_ms, then resets. The
+ * owner is detached: no callback comes. Also right after on_close(0), for a peer that only shut its sending side. A
+ * connection that is not open yet, or broken, is closed at once.
+ */
 void conn_close_gracefully(struct conn *c, unsigned timeout_ms);
 
-/* Takes a connected fd from elsewhere (socketpair, passed listener); tls may be NULL. Returns NULL when out of fds. */
+/*
+ * Takes a connected socket from elsewhere (socketpair); tls may be NULL. on_open comes with TLS only. The fd is ours in
+ * every case; NULL when it cannot be polled.
+ */
 struct conn *conn_from_fd(struct loop *l, int fd, struct tls_context *tls, bool server);
 
 /*
@@ -108,7 +116,7 @@ struct listener_config {
     uint16_t port;       /* 0 = any free one, see listener_port() */
     struct tls_context *tls;
     unsigned max_conns;             /* 0 = 100000 */
-    unsigned max_conns_per_address; /* 0 = no limit */
+    unsigned max_conns_per_address; /* 0 = no limit; an IPv6 /64 counts as one address */
     const char *name;               /* for logs and gauges: "rtmp" */
 };
 /* Called on the loop that accepted; the callee owns c and sets its ops before it returns (TLS: on_open follows). */
@@ -120,5 +128,5 @@ uint16_t listener_port(const struct listener *l);
 uint64_t listener_live(const struct listener *l);     /* connections now */
 uint64_t listener_accepted(const struct listener *l); /* total */
 uint64_t listener_refused(const struct listener *l);  /* over a limit, total */
-/* Stops accepting on all loops and frees (waits for the loops). Connections go on. */
+/* Stops accepting on all loops and frees (waits for the loops). Connections go on. NULL is fine; returns NULL. */
 struct listener *listener_close(struct listener *l);

@@ -55,7 +55,8 @@ struct conn {
     bool free_now;   /* state CLOSED without a libuv handle: the work task frees */
     size_t drained_low;
     size_t queue_max;
-    struct loop_task work; /* LOOP_STAGE_WRITE */
+    struct loop_task work;    /* LOOP_STAGE_WRITE */
+    struct loop_task at_free; /* waits while detached: a loop that is freed does not wait for lingering peers */
     struct conn_queue queue;
     struct conn_tls *tls;
     struct conn_connecting *connecting;

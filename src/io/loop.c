@@ -30,6 +30,7 @@ struct loop {
     uv_timer_t limit; /* of loop_run_once() */
     uv_idle_t spin;   /* active while tasks wait, so that the poll does not block */
     struct list stages[LOOP_STAGE_N];
+    struct list at_free;
 
     int64_t now_ns;    /* 0: not read yet in this pass */
     int64_t window_ns; /* start of the one-second window of the busy share */
@@ -154,6 +155,7 @@ struct loop *loop_new(const char *name, int index)
     for (int i = 0; i < LOOP_STAGE_N; i++) {
         list_init(&l->stages[i]);
     }
+    list_init(&l->at_free);
     if (uv_loop_init(&l->uv) < 0 || uv_async_init(&l->uv, &l->bell, on_bell) < 0) {
         fprintf(stderr, "mast: cannot create an event loop, aborting\n");
         abort();
@@ -259,6 +261,17 @@ static void settle(struct loop *l)
     } while (tasks_waiting(l) || !end_running(l));
 }
 
+static void check_closed(uv_handle_t *h, void *arg)
+{
+    struct loop *l = arg;
+    bool own = h == (uv_handle_t *)&l->bell || h == (uv_handle_t *)&l->limit;
+    if (!own && !uv_is_closing(h)) {
+        fprintf(stderr, "mast: loop %s is freed while a %s handle is open, aborting\n", l->name,
+                uv_handle_type_name(h->type));
+        abort();
+    }
+}
+
 void loop_free(struct loop *l)
 {
     if (!l) {
@@ -271,16 +284,21 @@ void loop_free(struct loop *l)
     struct loop *outer = current;
     current = l;
     settle(l);
+    run_stage(&l->at_free);
+    settle(l);
     uv_close((uv_handle_t *)&l->before_poll, NULL);
     uv_close((uv_handle_t *)&l->after_poll, NULL);
     uv_close((uv_handle_t *)&l->spin, NULL);
-    uv_close((uv_handle_t *)&l->limit, NULL);
     uv_unref((uv_handle_t *)&l->bell);
-    while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0) {
-        /* Owners closed their handles; only close callbacks and requests under way are left to run. */
+    uv_walk(&l->uv, check_closed, l);
+    while (uv_loop_alive(&l->uv)) {
+        /* Close callbacks, and requests under way on libuv's threads, which cannot be taken back. */
+        uv_timer_start(&l->limit, on_limit, 20, 0);
+        uv_unref((uv_handle_t *)&l->limit);
+        uv_run(&l->uv, UV_RUN_ONCE);
         settle(l);
     }
-    settle(l);
+    uv_close((uv_handle_t *)&l->limit, NULL);
     uv_close((uv_handle_t *)&l->bell, NULL);
     while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0) {
     }
@@ -447,6 +465,13 @@ void loop_defer(struct loop *l, enum loop_stage stage, struct loop_task *t)
     assert(stage < LOOP_STAGE_N);
     if (list_empty(&t->node)) {
         list_append(&l->stages[stage], &t->node);
+    }
+}
+
+void loop_at_free(struct loop *l, struct loop_task *t)
+{
+    if (list_empty(&t->node)) {
+        list_append(&l->at_free, &t->node);
     }
 }
 

@@ -31,8 +31,9 @@ void loop_run_once(struct loop *l, unsigned max_ms);
 /* Any thread: the loop finishes the current iteration, delivers the messages already posted, and ends. */
 void loop_stop(struct loop *l);
 /*
- * Joins the thread (when started), delivers messages that are still queued, closes the loop's handles and frees it. All
- * other handles must have been closed by their owners; asserts that. NULL is fine.
+ * Joins the thread (when started), delivers messages that are still queued, runs what loop_at_free() left, closes the
+ * loop's handles and frees it. All other handles must have been closed by their owners: aborts and names the kind of one
+ * that was not. NULL is fine.
  */
 void loop_free(struct loop *l);
 
@@ -91,6 +92,8 @@ struct loop_task {
 };
 void loop_task_init(struct loop_task *t, void (*run)(struct loop_task *t));
 void loop_defer(struct loop *l, enum loop_stage stage, struct loop_task *t);
+/* For what has no owner any more (a connection that lingers): t runs when the loop is freed, unless cancelled before. */
+void loop_at_free(struct loop *l, struct loop_task *t);
 void loop_task_cancel(struct loop_task *t);
 bool loop_task_pending(const struct loop_task *t);
 

@@ -484,6 +484,21 @@ static void test_lingering_ends_at_its_deadline(void **state)
     pair_done(&p);
 }
 
+static void test_a_loop_that_is_freed_does_not_wait_for_lingering_peers(void **state)
+{
+    struct pair p = {0};
+    unsigned fds_before = rig_count_fds();
+    pair_open(&p, state);
+    conn_send_bytes(p.server.c, BYTES_STR("bye"));
+    conn_close_gracefully(TAKE_PTR(p.server.c), 60000);
+    RUN_UNTIL(p.l, p.client.n_in == 3);
+    assert_int_equal(listener_live(p.li), 1);
+    end_done(&p.client);
+    listener_close(p.li);
+    loop_free(p.l);
+    assert_int_equal(rig_count_fds(), fds_before);
+}
+
 static void test_a_graceful_close_before_open_just_closes(void **state)
 {
     struct pair p = {0};
@@ -814,6 +829,7 @@ int main(void)
         BOTH(test_a_graceful_close_sends_everything_first),
         BOTH(test_a_graceful_close_ends_at_its_deadline),
         BOTH(test_lingering_ends_at_its_deadline),
+        BOTH(test_a_loop_that_is_freed_does_not_wait_for_lingering_peers),
         BOTH(test_a_graceful_close_before_open_just_closes),
         BOTH(test_closing_at_every_event),
         PLAIN(test_a_refused_connect_says_so),

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -205,6 +206,83 @@ static void test_reload_serves_the_new_certificate_to_new_sessions(void **state)
     stop(&f);
 }
 
+/* Sessions are made on the loop's thread while this one swaps the certificate under them (for the thread sanitizer). */
+struct visitor {
+    struct loop *l;
+    struct end end;
+    struct conn_connect how;
+    atomic_int opened;
+    int wanted;
+};
+
+static void visit(struct loop *l, void *arg);
+
+static void visitor_open(void *user)
+{
+    struct visitor *v = user;
+    conn_close(TAKE_PTR(v->end.c));
+    if (atomic_fetch_add(&v->opened, 1) + 1 < v->wanted) {
+        visit(v->l, v);
+    }
+}
+
+static void visitor_close(void *user, int r, const struct error *err)
+{
+    /* The count is not reached then, and the test says so. */
+    struct visitor *v = user;
+    conn_close(TAKE_PTR(v->end.c));
+}
+
+static void visitor_read(void *user, struct bytes data)
+{
+}
+
+static const struct conn_ops visitor_ops = {
+    .on_open = visitor_open, .on_close = visitor_close, .on_read = visitor_read};
+
+static void visit(struct loop *l, void *arg)
+{
+    struct visitor *v = arg;
+    v->end.c = conn_connect(l, &v->how, &visitor_ops, v);
+}
+
+static void forget_close(void *user, int r, const struct error *err)
+{
+    conn_close(user);
+}
+
+static const struct conn_ops forgetful_ops = {.on_close = forget_close, .on_read = visitor_read};
+
+static void forgetful_accept(void *user, struct conn *c)
+{
+    conn_set_ops(c, &forgetful_ops, c);
+}
+
+static void test_reload_while_sessions_are_made(void **state)
+{
+    struct loop *l = loop_new("t", 0);
+    struct tls_context *server = server_context(NULL);
+    struct tls_context *client = client_context(pem, NULL, true);
+    struct listener_config config = {.address = "127.0.0.1", .tls = server};
+    struct listener *li = listener_open(&config, &l, 1, forgetful_accept, NULL, NULL);
+    struct visitor v = {.l = l, .wanted = 40};
+    v.how = (struct conn_connect){.host = "127.0.0.1", .port = listener_port(li), .tls = client};
+    assert_int_equal(loop_start(l), 0);
+    loop_call(l, visit, &v);
+    int64_t give_up = clock_mono_ns() + RIG_TIMEOUT_NS;
+    while (atomic_load(&v.opened) < v.wanted) {
+        assert_true(clock_mono_ns() < give_up);
+        assert_int_equal(tls_context_reload(server, NULL), 0);
+        assert_int_equal(tls_context_reload(client, NULL), 0);
+    }
+    WAIT_UNTIL(listener_live(li) == 0);
+    listener_close(li);
+    loop_stop(l);
+    loop_free(l);
+    tls_context_free(server);
+    tls_context_free(client);
+}
+
 /* ---- protocols ---- */
 
 static void test_alpn(void **state)
@@ -357,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_an_unknown_certificate_is_refused),
         cmocka_unit_test(test_a_certificate_for_another_name_is_refused),
         cmocka_unit_test(test_reload_serves_the_new_certificate_to_new_sessions),
+        cmocka_unit_test(test_reload_while_sessions_are_made),
         cmocka_unit_test(test_alpn),
         cmocka_unit_test(test_a_plain_peer_is_named_as_such),
         cmocka_unit_test(test_a_server_that_does_not_speak_tls_is_told),
