@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FREE_PATIENCE_NS (10 * NS_PER_S)
+
 struct loop {
     uv_loop_t uv;
     char name[16]; /* what a thread name can hold */
@@ -258,18 +260,49 @@ static void settle(struct loop *l)
     do {
         deliver_messages(l);
         run_tasks(l);
+        run_stage(&l->at_free);
     } while (tasks_waiting(l) || !end_running(l));
 }
 
-static void check_closed(uv_handle_t *h, void *arg)
+struct census {
+    const struct loop *l;
+    unsigned closing;
+    const uv_handle_t *open; /* one that nobody closed, rather one that is active */
+};
+
+static void count_handle(uv_handle_t *h, void *arg)
 {
-    struct loop *l = arg;
-    bool own = h == (uv_handle_t *)&l->bell || h == (uv_handle_t *)&l->limit;
-    if (!own && !uv_is_closing(h)) {
+    struct census *c = arg;
+    if (h == (const uv_handle_t *)&c->l->bell || h == (const uv_handle_t *)&c->l->limit) {
+        return;
+    }
+    if (uv_is_closing(h)) {
+        c->closing++;
+    } else if (!c->open || uv_is_active(h)) {
+        c->open = h;
+    }
+}
+
+/*
+ * True while something is still to come: close callbacks, requests on libuv's threads, which cannot be taken back, and for
+ * a while what closes itself (a killed child that waits to be reaped).
+ */
+static bool is_ending(struct loop *l, int64_t give_up_ns)
+{
+    struct census c = {.l = l};
+    uv_walk(&l->uv, count_handle, &c);
+    if (c.closing > 0 || l->uv.active_reqs.count > 0) {
+        return true;
+    }
+    if (c.open && uv_is_active(c.open) && clock_mono_ns() < give_up_ns) {
+        return true;
+    }
+    if (c.open) {
         fprintf(stderr, "mast: loop %s is freed while a %s handle is open, aborting\n", l->name,
-                uv_handle_type_name(h->type));
+                uv_handle_type_name(c.open->type));
         abort();
     }
+    return false;
 }
 
 void loop_free(struct loop *l)
@@ -284,17 +317,13 @@ void loop_free(struct loop *l)
     struct loop *outer = current;
     current = l;
     settle(l);
-    run_stage(&l->at_free);
-    settle(l);
     uv_close((uv_handle_t *)&l->before_poll, NULL);
     uv_close((uv_handle_t *)&l->after_poll, NULL);
     uv_close((uv_handle_t *)&l->spin, NULL);
     uv_unref((uv_handle_t *)&l->bell);
-    uv_walk(&l->uv, check_closed, l);
-    while (uv_loop_alive(&l->uv)) {
-        /* Close callbacks, and requests under way on libuv's threads, which cannot be taken back. */
+    int64_t give_up_ns = clock_mono_ns() + FREE_PATIENCE_NS;
+    while (is_ending(l, give_up_ns)) {
         uv_timer_start(&l->limit, on_limit, 20, 0);
-        uv_unref((uv_handle_t *)&l->limit);
         uv_run(&l->uv, UV_RUN_ONCE);
         settle(l);
     }

@@ -32,8 +32,8 @@ void loop_run_once(struct loop *l, unsigned max_ms);
 void loop_stop(struct loop *l);
 /*
  * Joins the thread (when started), delivers messages that are still queued, runs what loop_at_free() left, closes the
- * loop's handles and frees it. All other handles must have been closed by their owners: aborts and names the kind of one
- * that was not. NULL is fine.
+ * loop's handles and frees it. All other handles must have been closed by their owners or close themselves soon: aborts and
+ * names the kind of one that does not. NULL is fine.
  */
 void loop_free(struct loop *l);
 
