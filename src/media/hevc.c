@@ -33,7 +33,7 @@ static unsigned nal_type(struct bytes nal)
 
 static unsigned layer_id(struct bytes nal)
 {
-    return nal.len < 2 ? 0 : (nal.data[0] & 1u) << 5 | nal.data[1] >> 3;
+    return (nal.data[0] & 1u) << 5 | nal.data[1] >> 3;
 }
 
 /* profile_tier_level( 1, max_sub_layers_minus1 ), 7.3.3. profile may be NULL. */
@@ -391,21 +391,19 @@ struct unit_scan {
     unsigned tid; /* its temporal id */
 };
 
-/* Parameter sets of the base layer go into the parameters; those of other layers stay in band. */
+/* Parameter sets of the base layer go into the parameters, those of other layers stay in band. One byte is no unit. */
 static bool is_dropped(struct bytes nal)
 {
     unsigned type = nal_type(nal);
-    return type == NAL_AUD || (type >= NAL_VPS && type <= NAL_PPS && layer_id(nal) == 0);
+    return nal.len < 2 || type == NAL_AUD ||
+           (type >= NAL_VPS && type <= NAL_PPS && layer_id(nal) == 0);
 }
 
 static int scan_nal(struct unit_scan *u, struct bytes nal)
 {
     unsigned type = nal_type(nal);
-    if (nal.len < 2) {
-        return -EINVAL;
-    }
     if (is_dropped(nal)) {
-        struct nal_sets *sets = sets_of(&u->sets, type);
+        struct nal_sets *sets = nal.len < 2 ? NULL : sets_of(&u->sets, type);
         return sets ? nal_sets_add(sets, nal) : 0;
     }
     if (type <= NAL_VCL_MAX && layer_id(nal) == 0 && u->type < 0) {

@@ -42,13 +42,13 @@ struct sample {
     uint64_t group;
     int64_t dts_ns; /* before stamping: the publisher's time line, unwrapped; after: stream time */
     int64_t pts_ns;
-    int64_t
-        duration_ns; /* that of the previous sample of this track (design 3); of the first one, a guess from the parameters */
+    /* That of the previous sample of this track (design 3); of the first one, a guess from the parameters. */
+    int64_t duration_ns;
     int64_t arrival_ns; /* monotonic: when its last byte was received */
     struct track_params *params;
     struct buf *payload;
-    _Atomic(struct buf *)
-        forms[FORM_N]; /* filled once by compare-and-swap, by whoever needs it first */
+    /* Private: filled once by compare-and-swap, by whoever needs it first (sample_form). */
+    _Atomic(struct buf *) forms[FORM_N];
 };
 
 /* Takes over the references in *payload and params (ref'd by the callee: params stays the caller's). One reference. */

@@ -48,18 +48,22 @@ struct track_params {
     /* audio */
     uint32_t sample_rate;
     uint8_t channels;
-    uint16_t frame_samples;   /* per access unit: AAC 1024 (960), MP3 1152, Opus 0 = varies */
+    uint16_t
+        frame_samples; /* per access unit at sample_rate: AAC 1024 (SBR 2048), MP3 1152, Opus 0 = varies */
     uint16_t preroll_samples; /* Opus pre-skip */
 };
 
-/* Parses config, fills everything above. -EINVAL with err when config is not what the codec needs; -ENOMEM.
- * For MP3, which has no configuration of its own, config is the beginning of a frame. */
+/*
+ * Parses config, fills everything above. -EINVAL with err when config is not what the codec needs; -ENOMEM. MP3 has no
+ * configuration of its own: there config is the beginning of a frame. VP9's does not hold the size (width and height stay
+ * 0), nor does AV1's without a sequence header; media/canon.h completes both from the first key frame.
+ */
 int track_params_new(enum codec codec, struct bytes config, struct track_params **ret,
                      struct error *err);
 struct track_params *track_params_ref(struct track_params *p);
 void track_params_unref(struct track_params **pp);
 uint64_t track_params_live_count(void);
-/* Same codec, same config bytes, and same size and sample rate where these are not in the config (VP9, MP3). NULLs are fine. */
+/* Same codec, same config bytes, same size and sample rate (which VP9 and MP3 have outside config). NULLs are fine. */
 bool track_params_equal(const struct track_params *a, const struct track_params *b);
 
 const char *codec_to_str(enum codec c); /* "h264", "hevc", "av1", "vp9", "aac", "opus", "mp3" */

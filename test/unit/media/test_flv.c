@@ -312,6 +312,54 @@ static void test_frames_before_their_configuration_are_dropped(void **state)
     flv_input_done(&in);
 }
 
+/* Every allocation that a remote size decides fails once: an error, nothing leaked, and the next feed works. */
+static void check_allocation_failures(const struct fixture_track *t)
+{
+    struct flv_packet config = {.type = FLV_SEQUENCE_START,
+                                .kind = codec_kind(t->codec),
+                                .codec = t->codec,
+                                .data = t->config};
+    struct flv_packet frame = {.type = FLV_CODED_FRAMES,
+                               .kind = config.kind,
+                               .codec = t->codec,
+                               .key = true,
+                               .data = t->samples[0].data};
+    for (long n = 0;; n++) {
+        struct flv_input in;
+        struct sample *s = NULL;
+        flv_input_init(&in, 0, t->codec);
+        mem_fail_after(n);
+        int r = flv_input_feed(&in, &config, 0, 0, &s, NULL);
+        r = r < 0 ? r : flv_input_feed(&in, &frame, 0, 0, &s, NULL);
+        mem_fail_after(-1);
+        assert_true(r == 1 || r == -ENOMEM);
+        assert_int_equal(s != NULL, r == 1);
+        sample_unref(&s);
+        assert_true(flv_input_feed(&in, &config, 0, 0, &s, NULL) >= 0);
+        assert_int_equal(flv_input_feed(&in, &frame, 0, 0, &s, NULL), 1);
+        sample_unref(&s);
+        flv_input_done(&in);
+        assert_int_equal(buf_live_count(), 0);
+        assert_int_equal(track_params_live_count(), 0);
+        if (r == 1) {
+            assert_true(n >= 1);
+            return;
+        }
+    }
+}
+
+static void test_allocation_failures(void **state)
+{
+    static const char *const names[] = {"h264_aac.mp4", "hevc_aac.mp4", "av1_opus.mp4",
+                                        "vp9_mp3.mp4"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct fixture *f = fixture_open(names[i]);
+        check_allocation_failures(&f->tracks[0]);
+        check_allocation_failures(&f->tracks[1]);
+        fixture_close(f);
+    }
+}
+
 static void test_another_codec_on_the_track_is_refused(void **state)
 {
     struct flv_input in;
@@ -346,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_round_trip_of_av1_and_opus),
         cmocka_unit_test(test_round_trip_of_vp9_and_mp3),
         cmocka_unit_test(test_frames_before_their_configuration_are_dropped),
+        cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_another_codec_on_the_track_is_refused),
         cmocka_unit_test(test_timestamps_and_metadata),
     };
