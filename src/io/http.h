@@ -7,7 +7,8 @@
  *   control  the bounded request is posted to the control loop as one immutable message; the handler answers there by
  *            http_reply(), at once or later; the reply comes back as buffers.
  * Limits: request line 8 KiB, 100 headers, 32 KiB of them, body per route (default 1 MiB); deadlines for header, body and
- * idle; all refusals are answered with a status and a problem+json body where HTTP still allows it.
+ * idle, and for a client that does not read its answer; how long a handler takes is its own affair. All refusals are
+ * answered with a status and a problem+json body where HTTP still allows it. OPTIONS is answered from the table.
  */
 #include "base/buf.h"
 #include "base/error.h"
@@ -68,7 +69,11 @@ bool http_request_is_tls(const struct http_request *r);
 struct loop *http_request_loop(const struct http_request *r);
 const struct http_route *http_request_route(const struct http_request *r);
 
-/* ---- reply (on the handler's loop) ---- */
+/*
+ * ---- reply (on the handler's loop) ----
+ * Each is consumed exactly once, also when the client has left meanwhile (what is sent then is dropped); the request lives
+ * as long as its reply. Replies may outlive http_server_free().
+ */
 /* Headers before the body; values are checked for CR and LF (asserted). */
 void http_reply_header(struct http_reply *p, const char *name, const char *value);
 /* The whole answer at once; takes *body's reference (may be NULL). Consumes p. */
@@ -76,10 +81,15 @@ void http_reply_send(struct http_reply *p, int status, const char *content_type,
 /* problem+json (RFC 9457): code is the stable machine word ("not-found"), err the field path and sentence. Consumes p. */
 void http_reply_problem(struct http_reply *p, int status, const char *code, const struct error *err);
 /*
- * A file by descriptor with ranges (RFC 9110 14), ETag and Last-Modified; takes fd. Consumes p. Media routes.
+ * A file by descriptor with ranges (RFC 9110 14; several ranges at once are answered with the whole), conditions, ETag and
+ * Last-Modified; takes fd. Consumes p. Media routes; read on the loop, so for files that are in the page cache.
  */
 void http_reply_file(struct http_reply *p, int fd, const char *content_type, const char *cache_control);
-/* Streamed answer (chunked): begin, then writes until end. on_gone tells that the client left; p is dead after end or gone. */
+/*
+ * Streamed answer (chunked): begin, then writes until end, which consumes p. on_gone (any time before the end, also while a
+ * whole answer is owed) tells that the client left: p is consumed then, and must not be touched. Without on_gone, writes
+ * return -EPIPE from then on. After a negative return only http_reply_end() is left to call.
+ */
 void http_reply_begin(struct http_reply *p, int status, const char *content_type);
 int http_reply_write(struct http_reply *p, struct buf **b); /* -ENOBUFS: over the bound (1 MiB queued), stream is cut */
 void http_reply_end(struct http_reply *p);
@@ -90,10 +100,13 @@ void http_reply_on_gone(struct http_reply *p, void (*on_gone)(void *user), void 
 struct http_server_config {
     const char *server_name; /* Server header; NULL = none */
     unsigned header_timeout_ms; /* 10000 */
-    unsigned body_timeout_ms;   /* 30000 without progress */
+    unsigned body_timeout_ms;   /* 30000 without progress (1 KiB of a body, any byte of an answer) */
     unsigned idle_timeout_ms;   /* 60000 keep-alive */
     size_t max_body_bytes;      /* 1 MiB */
-    /* Runs before the handler, on the connection's loop, for every routed request: false = it has replied (401, 403, ...). */
+    /*
+     * Runs before the body is read and before the handler, on the connection's loop, for every routed request: false = it
+     * has replied (401, 403, ...), or keeps the reply and will.
+     */
     bool (*guard)(void *user, struct http_request *req, struct http_reply *reply);
     void *guard_user;
 };
@@ -106,5 +119,8 @@ int http_server_listen(struct http_server *s, const struct listener_config *conf
                        unsigned n_loops, struct error *err);
 struct listener *http_server_listener(struct http_server *s, unsigned i); /* NULL past the last */
 uint64_t http_server_live(const struct http_server *s); /* connections */
-/* Stops listening, ends connections (waits for the loops), frees. Replies still owed are dropped when they come. */
+/*
+ * Stops listening, ends connections (waits for the loops), frees. Replies still owed are dropped when they come; on_gone is
+ * called for control replies before this returns. WebSockets have left the server and are closed by their owners.
+ */
 struct http_server *http_server_free(struct http_server *s);
