@@ -81,6 +81,9 @@ void textmsg_init(struct textmsg *m, enum textmsg_kind kind, const char *protoco
     m->protocol = protocol;
     m->kind = kind;
     m->limits = *limits;
+    m->major = m->minor = 0;
+    m->status = 0;
+    m->method = m->target = m->reason = (struct textmsg_slice){0};
     m->n_fields = 0;
     m->base = NULL;
     m->line_at = m->scanned = m->fields_at = 0;

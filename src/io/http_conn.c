@@ -484,9 +484,10 @@ static bool read_head(struct http_conn *hc)
         refuse(hc, r == -ENAMETOOLONG ? 414 : r == -E2BIG ? 431 : 400, &err);
         return true;
     }
-    _cleanup_free_ struct textmsg *own = TAKE_PTR(hc->msg);
+    struct textmsg *own = TAKE_PTR(hc->msg);
     advance(hc, (size_t)r);
     begin_request(hc, m, (size_t)r);
+    free(own);
     return true;
 }
 

@@ -22,6 +22,7 @@ struct world {
     atomic_int close_code; /* of the server's last session */
     atomic_uint closed;
     atomic_uint opened;
+    atomic_uint blocked; /* raw frames that the socket took in part */
     char close_reason[WS_REASON_MAX + 1];
     bool close_at_once;
     bool later;
@@ -62,6 +63,7 @@ static void pump(struct session *s)
                 ws_send_text(s->ws, BYTES_STR("between"));
                 s->mix = false;
             }
+            atomic_fetch_add(&w.blocked, 1);
             return;
         }
         s->done = 0;
@@ -426,6 +428,8 @@ static void test_text_between_raw_frames(void **state)
     peer_expect(fd, &o, "\r\n\r\n");
     put(&ask, WS_OP_TEXT, "flood");
     peer_send(fd, out_view(&ask));
+    /* Nothing is read until the socket is full. */
+    PEER_AWAIT(atomic_load(&w.blocked) > 0);
     ws_parser_init(&p, WS_ROLE_CLIENT, 10000);
     while (frames < 4000) {
         assert_true(peer_read_some(fd, &o, PEER_WAIT_MS));
