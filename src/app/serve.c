@@ -199,7 +199,6 @@ static void mount(struct serve *s)
     http_server_mount(s->http, stream_routes, stream_routes_n, s->engine);
     http_server_mount(s->http, mse_routes, mse_routes_n, s->engine);
     http_server_mount(s->http, openapi_routes, openapi_routes_n, &s->openapi);
-    http_server_mount(s->http, mse_routes, mse_routes_n, s->engine);
     if (s->pages) {
         http_server_mount(s->http, pages_routes, pages_routes_n, s->pages);
     }
