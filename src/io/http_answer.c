@@ -13,7 +13,7 @@ static const char *date(struct http_worker *w)
 {
     int64_t now_s = clock_wall_ns() / NS_PER_S;
     if (w->date_s != now_s) {
-        http_date_format((time_t)now_s, w->date);
+        http_date_format(now_s, w->date);
         w->date_s = now_s;
     }
     return w->date;

@@ -264,14 +264,41 @@ static const char days[7][10] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
 static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
-void http_date_format(time_t t, char buf[HTTP_DATE_MAX])
+/*
+ * The Gregorian calendar, counted in years that start in March, so that the day that comes and goes is the last one:
+ * month m (0 = March) starts on day (153 m + 2) / 5 of its year. 719468 days lie between 0000-03-01 and 1970-01-01.
+ */
+#define DAYS_TO_1970 719468
+
+static int64_t days_of(int64_t year, int month, int day)
 {
-    struct tm tm;
-    if (!gmtime_r(&t, &tm) || tm.tm_year > 8099 || tm.tm_year < -1900) {
-        tm = (struct tm){.tm_year = 70, .tm_mday = 1, .tm_wday = 4};
+    int64_t y = month < 2 ? year - 1 : year;
+    int m = (month + 10) % 12;
+    return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - DAYS_TO_1970;
+}
+
+void http_date_format(int64_t t, char buf[HTTP_DATE_MAX])
+{
+    /* Four digits of year are all there is room for. */
+    t = MAX(t, (int64_t)0);
+    t = MIN(t, (int64_t)253402300799);
+    int64_t days_since = t / 86400;
+    int second = (int)(t % 86400);
+    /* The year by its mean length, at most one too late. */
+    int64_t year = 1970 + days_since * 400 / 146097;
+    if (days_of(year, 0, 1) > days_since) {
+        year--;
+    } else if (days_of(year + 1, 0, 1) <= days_since) {
+        year++;
     }
-    snprintf(buf, HTTP_DATE_MAX, "%.3s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday],
-             tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    int month = 11;
+    while (days_of(year, month, 1) > days_since) {
+        month--;
+    }
+    int day = (int)(days_since - days_of(year, month, 1)) + 1;
+    snprintf(buf, HTTP_DATE_MAX, "%.3s, %02d %s %04d %02d:%02d:%02d GMT",
+             days[(days_since + 4) % 7], day, months[month], (int)year, second / 3600,
+             second / 60 % 60, second % 60);
 }
 
 static int month_of(const char *name)
@@ -284,45 +311,48 @@ static int month_of(const char *name)
     return -1;
 }
 
-bool http_date_parse(const char *s, time_t *ret)
+struct date {
+    int year, month, day, hour, minute, second;
+    char name[4];
+};
+
+static bool date_valid(const struct date *d)
 {
-    struct tm tm = {0};
-    char month[4] = "";
-    int year = 0;
-    int end = 0;
-    int end2 = 0;
-    int end3 = 0;
-    const char *rest = strchr(s, ',');
+    return d->month >= 0 && d->year >= 1970 && d->day >= 1 && d->day <= 31 && d->hour >= 0 &&
+           d->hour <= 23 && d->minute >= 0 && d->minute <= 59 && d->second >= 0 && d->second <= 60;
+}
+
+bool http_date_parse(const char *s, int64_t *ret)
+{
+    struct date d = {0};
+    int end[3] = {0};
     size_t len = strlen(s);
+    const char *comma = strchr(s, ',');
+    const char *rest = comma ? comma : "";
     if (len > 40) {
         return false;
     }
-    if (rest &&
-        sscanf(rest, ", %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &tm.tm_mday, month, &year,
-               &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) == 6 &&
-        end > 0) {
-        end += (int)(rest - s);
-    } else if (rest &&
-               sscanf(rest, ", %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &tm.tm_mday, month, &year,
-                      &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end2) == 6 &&
-               end2 > 0) {
-        end = end2 + (int)(rest - s);
+    if (sscanf(rest, ", %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &d.day, d.name, &d.year, &d.hour,
+               &d.minute, &d.second, &end[0]) == 6 &&
+        end[0] > 0) {
+        end[0] += (int)(rest - s);
+    } else if (sscanf(rest, ", %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &d.day, d.name, &d.year,
+                      &d.hour, &d.minute, &d.second, &end[1]) == 6 &&
+               end[1] > 0) {
+        end[0] = end[1] + (int)(rest - s);
         /* Two digits that look more than 50 years ahead are of the past (RFC 9110 5.6.7); 1970 is the earliest we know. */
-        year += year < 70 ? 2000 : 1900;
-    } else if (sscanf(s, "%*3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", month, &tm.tm_mday,
-                      &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &year, &end3) == 6) {
-        end = end3;
+        d.year += d.year < 70 ? 2000 : 1900;
+    } else if (sscanf(s, "%*3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", d.name, &d.day, &d.hour,
+                      &d.minute, &d.second, &d.year, &end[2]) == 6) {
+        end[0] = end[2];
     } else {
         return false;
     }
-    tm.tm_mon = month_of(month);
-    tm.tm_year = year - 1900;
-    if ((size_t)end != len || tm.tm_mon < 0 || year < 1970 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-        tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 ||
-        tm.tm_sec > 60) {
+    d.month = month_of(d.name);
+    if ((size_t)end[0] != len || !date_valid(&d)) {
         return false;
     }
-    *ret = timegm(&tm);
+    *ret = ((days_of(d.year, d.month, d.day) * 24 + d.hour) * 60 + d.minute) * 60 + d.second;
     return true;
 }
 
@@ -403,9 +433,9 @@ static enum http_verdict judge_range(const char *p, uint64_t size, uint64_t *ret
 }
 
 /* If-Range: the range counts only for the very thing the client has a part of; a date must be the same one. */
-static bool range_applies(const char *if_range, const char *etag, time_t changed)
+static bool range_applies(const char *if_range, const char *etag, int64_t changed)
 {
-    time_t t;
+    int64_t t;
     if (!if_range) {
         return true;
     }
@@ -415,10 +445,10 @@ static bool range_applies(const char *if_range, const char *etag, time_t changed
     return http_date_parse(if_range, &t) && t == changed;
 }
 
-enum http_verdict http_judge(const struct http_conditions *c, const char *etag, time_t changed,
+enum http_verdict http_judge(const struct http_conditions *c, const char *etag, int64_t changed,
                              uint64_t size, uint64_t *ret_first, uint64_t *ret_last)
 {
-    time_t t;
+    int64_t t;
     if (c->if_match) {
         if (!etag_listed(c->if_match, etag, false)) {
             return HTTP_FAILED;

@@ -7,8 +7,6 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
-#include <time.h>
-
 /* "Not Found" for 404, "Unknown" for what is not in the registry. */
 const char *http_reason(int status);
 /* Answers with these statuses never have a body (RFC 9110 6.4.1). */
@@ -38,11 +36,11 @@ int http_path_decode(struct bytes raw, char *out);
 /* The first value of key in a raw query, decoded ("+" is a space) and terminated. False: absent, too long or malformed. */
 bool http_query_get(const char *query, const char *key, char *buf, size_t size);
 
-/* ---- dates (RFC 9110 5.6.7) ---- */
+/* ---- dates (RFC 9110 5.6.7), in seconds since 1970 ---- */
 #define HTTP_DATE_MAX 30 /* "Sun, 06 Nov 1994 08:49:37 GMT" and NUL */
-void http_date_format(time_t t, char buf[HTTP_DATE_MAX]);
+void http_date_format(int64_t t, char buf[HTTP_DATE_MAX]);
 /* All three forms; false when it is none of them. */
-bool http_date_parse(const char *s, time_t *ret);
+bool http_date_parse(const char *s, int64_t *ret);
 
 /* ---- conditions and ranges; NULL = the header is absent ---- */
 struct http_conditions {
@@ -66,7 +64,7 @@ enum http_verdict {
  * Judges GET and HEAD of a thing of size bytes with this strong etag (with its quotes) and time of change, in the order of
  * RFC 9110 13.2.2. One range is served; for several ones the whole is sent, which RFC 9110 14.2 leaves to the server.
  */
-enum http_verdict http_judge(const struct http_conditions *c, const char *etag, time_t changed,
+enum http_verdict http_judge(const struct http_conditions *c, const char *etag, int64_t changed,
                              uint64_t size, uint64_t *ret_first, uint64_t *ret_last);
 
 /* ---- problem+json (RFC 9457) ---- */

@@ -690,7 +690,7 @@ static void test_ten_thousand_connections(void **state)
         } else if (i % 4 == 1) {
             peer_say(fd, "GET /he");
         } else if (i % 4 == 2) {
-            peer_say(fd, GET("/big"));
+            peer_say(fd, GET("/control-stream"));
         }
         reset_and_close(fd);
     }
@@ -801,5 +801,6 @@ int main(void)
         TEST(test_curl_files),
     };
     log_configure("error", false);
+    cmocka_set_test_filter(getenv("TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

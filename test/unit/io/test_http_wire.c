@@ -5,6 +5,7 @@
 #include "io/http_wire.h"
 
 #include <errno.h>
+#include <time.h>
 
 static void path(const char *raw, const char *expected)
 {
@@ -128,9 +129,21 @@ static void test_queries(void **state)
 static void test_dates(void **state)
 {
     char buf[HTTP_DATE_MAX];
-    time_t t;
+    int64_t t;
     http_date_format(784111777, buf);
     assert_string_equal(buf, "Sun, 06 Nov 1994 08:49:37 GMT");
+    /* Every day of four centuries and a bit, against the C library. */
+    for (int64_t day = 0; day < 170000; day++) {
+        struct tm tm;
+        char want[HTTP_DATE_MAX];
+        time_t at = day * 86400 + 86399;
+        assert_non_null(gmtime_r(&at, &tm));
+        assert_int_equal(strftime(want, sizeof(want), "%a, %d %b %Y %H:%M:%S GMT", &tm), 29);
+        http_date_format(at, buf);
+        if (strcmp(buf, want) != 0 || !http_date_parse(buf, &t) || t != at) {
+            fail_msg("%s instead of %s", buf, want);
+        }
+    }
     static const char *const same[] = {
         "Sun, 06 Nov 1994 08:49:37 GMT",
         "Sunday, 06-Nov-94 08:49:37 GMT",
