@@ -9,6 +9,7 @@
 #include "engine/stream.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -250,6 +251,16 @@ static inline void viewer_open(struct viewer *v, struct engine *e, struct loop *
     const struct reader_info info = {
         .path = path, .protocol = "test", .replay = replay, .wait = true};
     v->r = reader_open(e, l, &info, &viewer_ops, v);
+}
+
+static inline uint64_t rss_bytes(void)
+{
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%*u %lu", &pages), 1);
+    fclose(file);
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* One loop that is control and media loop, driven by the test. */

@@ -419,7 +419,8 @@ static void test_streams_are_limited(void **state)
 static void test_unused_streams_are_freed(void **state)
 {
     struct rig *f = rig_new(&(struct engine_config){.continuity_ms = 10});
-    for (int i = 0; i < 50; i++) {
+    uint64_t rss = 0;
+    for (int i = 0; i < 1000; i++) {
         char path[32];
         snprintf(path, sizeof(path), "live/%d", i);
         source_open(&f->src, f->e, f->l, path);
@@ -429,10 +430,100 @@ static void test_unused_streams_are_freed(void **state)
         f->v[0].r = reader_close(f->v[0].r);
         viewer_open(&f->v[1], f->e, f->l, "other/path", REPLAY_EXACT);
         f->v[1].r = reader_close(f->v[1].r);
+        rss = i == 500 ? rss_bytes() : rss;
     }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_true(rss_bytes() < rss + (1 << 20));
+#endif
+    (void)rss;
     struct engine_gauges g;
     RUN_UNTIL(f->l, (engine_gauges(f->e, &g), g.streams == 0));
     assert_engine_empty(f->e);
+    rig_free(f);
+}
+
+/* A publisher whose n-th callback closes it. Returns how many it got. */
+struct leaver {
+    struct publisher *p;
+    int callbacks;
+    int close_at;
+};
+
+static void leave(struct leaver *v)
+{
+    if (++v->callbacks == v->close_at) {
+        v->p = publisher_close(v->p);
+    }
+}
+
+static void leaver_on_open(void *user)
+{
+    leave(user);
+}
+
+static void leaver_on_close(void *user, int r, const char *why)
+{
+    struct leaver *v = user;
+    leave(v);
+    v->p = publisher_close(v->p);
+}
+
+static const struct publisher_ops leaver_ops = {leaver_on_open, leaver_on_close, leaver_on_open};
+
+static int run_leaver(int close_at)
+{
+    struct rig *f = rig_new(&(struct engine_config){
+        .publish_policy = PUBLISH_TAKEOVER, .history_max_ms = 100, .history_slack_ms = 40});
+    struct leaver v = {.close_at = close_at};
+    const struct publisher_info info = {.path = "live/a"};
+    v.p = publisher_open(f->e, f->l, &info, &leaver_ops, &v);
+    f->src.p = v.p;
+    source_announce(&f->src);
+    for (int i = 0; i < 8; i++) {
+        f->src.p = v.p;
+        if (v.p) {
+            source_frame(&f->src);
+        }
+        settle(f->l);
+    }
+    viewer_open(&f->v[0], f->e, f->l, "live/a", REPLAY_EXACT); /* which asks for a key frame */
+    settle(f->l);
+    source_open(&f->other, f->e, f->l, "live/a");
+    source_frames(&f->other, f->l, 2);
+    settle(f->l);
+    assert_int_equal(f->v[0].n, 4);
+    assert_null(v.p);
+    f->src.p = NULL;
+    rig_free(f);
+    return v.callbacks;
+}
+
+static void test_a_publisher_may_close_in_every_callback(void **state)
+{
+    int n = run_leaver(0);
+    assert_int_equal(n, 3); /* opened, asked for a key frame, taken over */
+    for (int i = 1; i <= n; i++) {
+        assert_int_equal(run_leaver(i), i);
+    }
+}
+
+static void test_a_new_configuration_is_for_new_streams(void **state)
+{
+    struct rig *f = rig_new(NULL);
+    source_open(&f->src, f->e, f->l, "live/a");
+    settle(f->l);
+    engine_reconfigure(
+        f->e, &(struct engine_config){.publish_policy = PUBLISH_TAKEOVER, .continuity_none = true});
+    source_open(&f->other, f->e, f->l, "live/a");
+    settle(f->l);
+    assert_int_equal(f->other.close_code, -EBUSY);
+    f->src.p = publisher_close(f->src.p);
+    settle(f->l);
+    source_open(&f->src, f->e, f->l, "live/a");
+    settle(f->l);
+    source_open(&f->other, f->e, f->l, "live/a");
+    settle(f->l);
+    assert_int_equal(f->other.opens, 1);
     rig_free(f);
 }
 
@@ -476,6 +567,8 @@ int main(void)
         cmocka_unit_test(test_the_budget_refuses_publishers_and_cuts_histories),
         cmocka_unit_test(test_streams_are_limited),
         cmocka_unit_test(test_unused_streams_are_freed),
+        cmocka_unit_test(test_a_publisher_may_close_in_every_callback),
+        cmocka_unit_test(test_a_new_configuration_is_for_new_streams),
         cmocka_unit_test(test_the_engine_may_go_before_its_sessions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
