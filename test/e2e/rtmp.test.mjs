@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// RTMP with the programs that people use, and with our own publisher for the codecs that ffmpeg 5.1 has no FLV for
+// (issue 2, 3 and 6.2, 6.3). MAST_LONG makes the reading last a minute.
+
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { publishFfmpeg, publishGstreamer, startProgram } from "./lib/ffmpeg.mjs";
+import { eventually, exitOf, Mast, sleep, stopChild } from "./lib/mast.mjs";
+
+const PUBLISHER = join(process.env.MAST_BUILD ?? "../../build", "test/tools/rtmp_publish");
+const SECONDS = process.env.MAST_LONG ? 60 : 8;
+const RATE = 25;
+
+let mast;
+let folder;
+
+before(async () => {
+  mast = await Mast.start();
+  folder = await mkdtemp(join(tmpdir(), "mast-rtmp-"));
+});
+
+after(async () => {
+  await mast?.close();
+  if (folder) {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+function ffmpeg(args, options) {
+  return startProgram("ffmpeg", ["-hide_banner", "-loglevel", "error", "-nostdin", ...args], options);
+}
+
+// Runs to the end and returns what it printed.
+async function run(args) {
+  const child = ffmpeg(args);
+  let out = "";
+  child.stdout.on("data", (d) => (out += d));
+  const exit = await exitOf(child);
+  assert.equal(exit.code, 0, `ffmpeg ${args.join(" ")}: ${child.log}`);
+  return out;
+}
+
+// A file with these encoders, in fragments, as our publisher reads it.
+async function makeFile(name, video, audio, seconds = 4) {
+  const file = join(folder, name);
+  await run([
+    "-f", "lavfi", "-i", `testsrc2=size=320x240:rate=${RATE}`, "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+    "-t", String(seconds), "-g", String(RATE), "-pix_fmt", "yuv420p", ...video, ...audio, "-ac", "2",
+    "-movflags", "empty_moov+default_base_moof+frag_keyframe", file,
+  ]); // prettier-ignore
+  return file;
+}
+
+const H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2"];
+const AAC = ["-c:a", "aac"];
+
+// framemd5 and framecrc lines: stream, dts, pts, duration, size, hash.
+function frames(text, stream = 0) {
+  return text
+    .split("\n")
+    .filter((l) => l && !l.startsWith("#"))
+    .map((l) => l.split(",").map((f) => f.trim()))
+    .filter((f) => Number(f[0]) === stream)
+    .map((f) => ({ dts: Number(f[1]), hash: f[5] }));
+}
+
+function assertRising(list, what) {
+  for (let i = 1; i < list.length; i++) {
+    assert.ok(list[i].dts > list[i - 1].dts, `${what} ${i}: dts ${list[i].dts} after ${list[i - 1].dts}`);
+  }
+}
+
+// Reads n decoded pictures of url, starting before anybody publishes.
+function readPictures(url, n) {
+  const child = ffmpeg(["-i", url, "-map", "0:v", "-frames:v", String(n), "-f", "framemd5", "-"]);
+  child.text = "";
+  child.stdout.on("data", (d) => (child.text += d));
+  return child;
+}
+
+async function assertSamePictures(file, path, publish) {
+  const sent = frames(await run(["-i", file, "-map", "0:v", "-f", "framemd5", "-"]));
+  const reader = readPictures(mast.rtmp(path), sent.length);
+  await eventually("the reader waits", async () => (await mast.stream(path))?.readers?.length === 1 || /asked-play -> playing/.test(mast.log));
+  const publisher = publish(mast.rtmp(path));
+  const exit = await exitOf(reader);
+  await stopChild(publisher);
+  assert.equal(exit.code, 0, reader.log);
+  const got = frames(reader.text);
+  assert.equal(got.length, sent.length);
+  assertRising(got, "picture");
+  assert.deepEqual(got.map((f) => f.hash), sent.map((f) => f.hash));
+}
+
+test("ffmpeg reads every picture that ffmpeg sent", async () => {
+  const file = await makeFile("av.mp4", H264, AAC, SECONDS);
+  await assertSamePictures(file, "live/same", (url) => ffmpeg(["-re", "-i", file, "-c", "copy", "-f", "flv", url]));
+});
+
+test("the same by FourCC, which goes out in the form that every player knows", async () => {
+  const file = await makeFile("enhanced.mp4", H264, AAC, 4);
+  await assertSamePictures(file, "live/enhanced", (url) => startProgram(PUBLISHER, ["--enhanced", url, file]));
+});
+
+test("every packet arrives, in order", async () => {
+  const path = "live/packets";
+  const publisher = publishFfmpeg(mast.rtmp(path), { size: "320x240", rate: RATE });
+  try {
+    await mast.onAir(path);
+    const text = await run(["-i", mast.rtmp(path), "-t", String(SECONDS), "-c", "copy", "-f", "framecrc", "-"]);
+    for (const [stream, step, what] of [[0, 1000 / RATE, "video"], [1, 1024000 / 48000, "audio"]]) {
+      const list = frames(text, stream);
+      assert.ok(list.length > (SECONDS - 1) * (1000 / step), `${list.length} packets of ${what}`);
+      assertRising(list, what);
+      for (let i = 1; i < list.length; i++) {
+        const gap = list[i].dts - list[i - 1].dts;
+        assert.ok(Math.abs(gap - step) < 2, `${what} ${i}: a step of ${gap} ms`);
+      }
+    }
+  } finally {
+    await stopChild(publisher, "SIGKILL");
+  }
+});
+
+test("GStreamer publishes, ffmpeg and GStreamer read", async () => {
+  const path = "live/gst";
+  const publisher = publishGstreamer(mast.rtmp(path));
+  try {
+    const s = await mast.onAir(path);
+    assert.deepEqual(s.tracks.map((t) => t.codec).sort(), ["aac", "h264"]);
+    const text = await run(["-i", mast.rtmp(path), "-t", "2", "-c", "copy", "-f", "framecrc", "-"]);
+    assert.ok(frames(text, 0).length > 30);
+    // librtmp takes its options behind the location.
+    for (const source of [["rtmpsrc", `location=${mast.rtmp(path)} live=1`], ["rtmp2src", `location=${mast.rtmp(path)}`]]) {
+      const reader = startProgram("gst-launch-1.0", [
+        "-q", ...source, "num-buffers=50", "!", "flvdemux", "name=d", "d.video", "!", "fakesink",
+      ]); // prettier-ignore
+      const exit = await Promise.race([exitOf(reader), sleep(10000)]);
+      await stopChild(reader, "SIGKILL");
+      assert.equal(exit?.code, 0, `${source[0]}: ${reader.log}`);
+    }
+  } finally {
+    await stopChild(publisher, "SIGKILL");
+  }
+});
+
+test("a reader stays through five restarts of the publisher", async () => {
+  const path = "live/restart";
+  let publisher = publishFfmpeg(mast.rtmp(path), { size: "320x240", rate: RATE });
+  await mast.onAir(path);
+  const reader = ffmpeg(["-i", mast.rtmp(path), "-c", "copy", "-f", "framecrc", "-"]);
+  let text = "";
+  reader.stdout.on("data", (d) => (text += d));
+  try {
+    for (let round = 0; round < 5; round++) {
+      const before = frames(text).length;
+      await eventually(`pictures in round ${round}`, () => frames(text).length > before + RATE, { timeout: 15000 });
+      await stopChild(publisher, "SIGKILL");
+      publisher = publishFfmpeg(mast.rtmp(path), { size: "320x240", rate: RATE });
+      await mast.onAir(path);
+    }
+    const before = frames(text).length;
+    await eventually("pictures at the end", () => frames(text).length > before + RATE, { timeout: 15000 });
+    assert.equal(reader.exitCode, null, reader.log);
+    assertRising(frames(text), "video");
+    assertRising(frames(text, 1), "audio");
+  } finally {
+    await stopChild(reader, "SIGKILL");
+    await stopChild(publisher, "SIGKILL");
+  }
+});
+
+const CODECS = [
+  ["hevc", ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:bframes=2"], "opus", ["-c:a", "libopus"]],
+  ["vp9", ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"], "mp3", ["-c:a", "libmp3lame"]],
+  ["av1", ["-c:v", "libsvtav1", "-preset", "12"], "aac", AAC],
+  ["h264", H264, "aac", AAC],
+]; // prettier-ignore
+
+for (const [video, encodeVideo, audio, encodeAudio] of CODECS) {
+  test(`${video} and ${audio} are carried`, async () => {
+    const path = `live/${video}-${audio}`;
+    const file = await makeFile(`${video}-${audio}.mp4`, encodeVideo, encodeAudio);
+    const publisher = startProgram(PUBLISHER, ["--loop", "20", mast.rtmp(path), file]);
+    try {
+      const s = await mast.onAir(path);
+      const tracks = Object.fromEntries(s.tracks.map((t) => [t.codec, t]));
+      assert.deepEqual(Object.keys(tracks).sort(), [video, audio].sort());
+      assert.equal(tracks[video].width, 320);
+      assert.equal(tracks[video].height, 240);
+      assert.equal(tracks[audio].sample_rate, 48000);
+      assert.equal(tracks[audio].channels, 2);
+      const later = await eventually("samples", async () => {
+        const now = await mast.stream(path);
+        return now.tracks.every((t) => t.samples > 40) && now;
+      });
+      assert.ok(later.on_air);
+    } finally {
+      await stopChild(publisher, "SIGKILL");
+    }
+  });
+}
+
+test("RTMPS", async () => {
+  const url = `rtmps://127.0.0.1:${mast.rtmpsPort}/live/tls`;
+  const publisher = publishFfmpeg(url, { size: "320x240", rate: RATE });
+  try {
+    await mast.onAir("live/tls");
+    const text = await run(["-i", url, "-t", "2", "-c", "copy", "-f", "framecrc", "-"]);
+    assert.ok(frames(text).length > RATE, publisher.log);
+    assertRising(frames(text), "video");
+  } finally {
+    await stopChild(publisher, "SIGKILL");
+  }
+});
