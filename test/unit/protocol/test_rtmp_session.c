@@ -664,6 +664,97 @@ static void test_close_under_way(void **state)
     world_close();
 }
 
+static uint32_t sum_of(struct bytes b)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < b.len; i++) {
+        sum += b.data[i];
+    }
+    return sum;
+}
+
+static void announce(struct player *pub, const char *member)
+{
+    _cleanup_(out_done) struct out meta = {0};
+    amf_begin_ecma_array(&meta, 1);
+    amf_put_member_number(&meta, member, 1);
+    amf_end(&meta);
+    rtmp_client_send_metadata(pub->client, out_view(&meta));
+}
+
+/* Frames of several chunks, more than the socket takes at once. */
+static void test_big_frames(void **state)
+{
+    world_open(&(struct engine_config){0}, &(struct rtmp_server_config){0});
+    struct player pub = {0};
+    struct player p = {0};
+    start(&p, false, "live/big");
+    start(&pub, true, "live/big");
+    AWAIT(p.started && pub.started);
+    announce(&pub, "videocodecid");
+    /* The sequence header is the first video message of the record. */
+    const struct bytes all = recorded("ffmpeg-publish.c2s");
+    struct rtmp_chunk_reader r;
+    rtmp_chunk_reader_init(&r, RTMP_MESSAGE_MAX);
+    struct rd in = rd_init(all);
+    rd_skip(&in, 1 + 2 * RTMP_HANDSHAKE_SIZE);
+    struct rtmp_message m = {0};
+    while (m.type != RTMP_VIDEO) {
+        assert_int_equal(rtmp_chunk_read(&r, &in, &m, NULL), 1);
+    }
+    rtmp_client_send(pub.client, RTMP_VIDEO, 0, m.body);
+    uint32_t sum = sum_of(m.body);
+
+    const size_t len = 1500000;
+    uint8_t *body = mem_alloc(len);
+    memset(body, 0x5a, len);
+    put_u8(put_u32be(put_u8(put_u32be(body, 0x17010000), 0), (uint32_t)len - 9), 0x65);
+    for (unsigned i = 1; i <= 12; i++) {
+        put_u32be(body + len - 4, i);
+        sum += sum_of(BYTES(body, len));
+        rtmp_client_send(pub.client, RTMP_VIDEO, 0xfffff0 + i * 40, BYTES(body, len));
+        AWAIT(p.n[RTMP_VIDEO] == i + 1);
+    }
+    assert_int_equal(p.body_sum, sum);
+    free(body);
+    rtmp_chunk_reader_done(&r);
+    free((void *)all.data);
+    stop(&pub);
+    stop(&p);
+    AWAIT(live_sessions() == 0);
+    world_close();
+}
+
+/* Opus comes in and goes out as Enhanced RTMP, byte for byte. */
+static void test_enhanced(void **state)
+{
+    world_open(&(struct engine_config){0}, &(struct rtmp_server_config){0});
+    struct player pub = {0};
+    struct player p = {0};
+    start(&p, false, "live/opus");
+    start(&pub, true, "live/opus");
+    AWAIT(p.started && pub.started);
+    announce(&pub, "audiocodecid");
+    static const uint8_t head[] = "\x90Opus"
+                                  "OpusHead\x01\x02\x38\x01\x80\xbb\x00\x00\x00\x00\x00";
+    const struct bytes start_body = BYTES(head, sizeof(head) - 1);
+    rtmp_client_send(pub.client, RTMP_AUDIO, 0, start_body);
+    uint32_t sum = sum_of(start_body);
+    for (unsigned i = 0; i < 100; i++) {
+        /* One CELT frame of 20 ms, stereo (RFC 6716 3.1). */
+        uint8_t frame[60] = {0x91, 'O', 'p', 'u', 's', 0xfc, (uint8_t)i, 1, 2, 3};
+        rtmp_client_send(pub.client, RTMP_AUDIO, i * 20, BYTES(frame, sizeof(frame)));
+        sum += sum_of(BYTES(frame, sizeof(frame)));
+        AWAIT(p.n[RTMP_AUDIO] == i + 2);
+    }
+    assert_int_equal(p.body_sum, sum);
+    assert_true(logged(&p, "metadata(0,1.33277e+09)")); /* "Opus" as a number */
+    stop(&pub);
+    stop(&p);
+    AWAIT(live_sessions() == 0);
+    world_close();
+}
+
 static void test_client_url(void **state)
 {
     struct rtmp_client_url u;
@@ -706,6 +797,8 @@ int main(void)
         cmocka_unit_test(test_hostile_bytes),
         cmocka_unit_test(test_close_anywhere),
         cmocka_unit_test(test_close_under_way),
+        cmocka_unit_test(test_big_frames),
+        cmocka_unit_test(test_enhanced),
         cmocka_unit_test(test_client_url),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
