@@ -24,19 +24,22 @@ struct rd rtmp_amf_body(const struct rtmp_message *m)
 int rtmp_command_parse(const struct rtmp_message *m, struct rtmp_command *ret)
 {
     struct rtmp_command c = {.args = rtmp_amf_body(m), .object = {.type = AMF_NULL}};
-    struct amf_value name;
-    struct amf_value transaction;
-    if (amf_read(&c.args, &name) < 0 || name.type != AMF_STRING ||
-        amf_read(&c.args, &transaction) < 0 || transaction.type != AMF_NUMBER) {
-        return -EINVAL;
+    struct amf_value v;
+    int r = amf_read(&c.args, &v);
+    if (r < 0 || v.type != AMF_STRING) {
+        return r < 0 ? r : -EINVAL;
     }
-    c.name = name.str;
-    c.transaction = transaction.number;
+    c.name = v.str;
+    /* Commands that nobody answers are sent without a transaction too: "onFCPublish" by ffmpeg as server. */
     if (rd_left(&c.args) > 0) {
-        const int r = amf_read(&c.args, &c.object);
-        if (r < 0) {
-            return r;
-        }
+        r = amf_read(&c.args, &v);
+        c.transaction = r == 0 && v.type == AMF_NUMBER ? v.number : 0;
+    }
+    if (r == 0 && rd_left(&c.args) > 0) {
+        r = amf_read(&c.args, &c.object);
+    }
+    if (r < 0) {
+        return r;
     }
     *ret = c;
     return 0;

@@ -21,7 +21,7 @@ struct rtmp_command {
     struct rd args;          /* what follows; checked when it is read */
 };
 
-/* m is of type COMMAND or COMMAND_AMF3. -EINVAL when it does not begin with a name and a number. */
+/* m is of type COMMAND or COMMAND_AMF3. -EINVAL when it does not begin with a name, or as amf_read(). */
 int rtmp_command_parse(const struct rtmp_message *m, struct rtmp_command *ret);
 /* The AMF0 values of a command or data message, without the byte that the AMF3 types begin with. */
 struct rd rtmp_amf_body(const struct rtmp_message *m);

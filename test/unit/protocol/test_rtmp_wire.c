@@ -571,14 +571,34 @@ static void test_recorded(void **state)
     }
 }
 
+/* ffmpeg -listen 1 as the server of our publisher: it leaves transactions out. */
+static void test_recorded_server(void **state)
+{
+    for (size_t i = 0; i < ARRAY_LEN(STEPS); i++) {
+        struct pair p;
+        pair_init(&p, true, "x");
+        p.to_server.len = 0;
+        uint8_t bytes[8192];
+        FILE *f = fopen(TEST_DATA "/rtmp/ffmpeg-listen.s2c", "rb");
+        assert_non_null(f);
+        out_mem(&p.to_client, bytes, fread(bytes, 1, sizeof(bytes), f));
+        fclose(f);
+        assert_int_equal(run_client(&p, STEPS[i]), 0);
+        assert_int_equal(p.client.state, RTMP_CLIENT_RUNNING);
+        assert_non_null(strstr(out_str(&p.log), "STARTED(NetStream.Publish.Start)"));
+        pair_done(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_publish),        cmocka_unit_test(test_play),
-        cmocka_unit_test(test_refused),        cmocka_unit_test(test_acknowledgement),
-        cmocka_unit_test(test_commands),       cmocka_unit_test(test_player_events),
-        cmocka_unit_test(test_amf3_envelopes), cmocka_unit_test(test_announced_codecs),
-        cmocka_unit_test(test_hostile),        cmocka_unit_test(test_recorded),
+        cmocka_unit_test(test_publish),         cmocka_unit_test(test_play),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_acknowledgement),
+        cmocka_unit_test(test_commands),        cmocka_unit_test(test_player_events),
+        cmocka_unit_test(test_amf3_envelopes),  cmocka_unit_test(test_announced_codecs),
+        cmocka_unit_test(test_hostile),         cmocka_unit_test(test_recorded),
+        cmocka_unit_test(test_recorded_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
