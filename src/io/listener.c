@@ -180,8 +180,8 @@ static void take_connection(struct listener_socket *s, int fd, const struct conn
 {
     struct listener *l = s->listener;
     if (!admit(l, peer)) {
-        close(fd);
         atomic_fetch_add(&l->refused, 1);
+        close(fd);
         log_debug("%s: %s is over a limit, closed", l->name, peer->text);
         return;
     }

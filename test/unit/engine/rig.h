@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* What the tests of the engine share: made-up tracks and samples, a source that publishes and a viewer that records. */
-#include "../unit.h"
+#include "../await.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/stream.h"
@@ -11,21 +10,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-#define RIG_TIMEOUT_NS (20 * NS_PER_S)
-
-/* Runs the loop (on this thread) until cond holds; fails the test when it never does. */
-#define RUN_UNTIL(l, cond)                                                                         \
-    do {                                                                                           \
-        int64_t _give_up = clock_mono_ns() + RIG_TIMEOUT_NS;                                       \
-        while (!(cond)) {                                                                          \
-            if (clock_mono_ns() > _give_up) {                                                      \
-                fail_msg("%s:%d: never came true: %s", __FILE__, __LINE__, #cond);                 \
-            }                                                                                      \
-            loop_run_once((l), 20);                                                                \
-        }                                                                                          \
-    } while (0)
 
 /* As many iterations as any chain of messages and tasks inside one loop needs. */
 static inline void settle(struct loop *l)

@@ -333,7 +333,7 @@ static void chaos_on_samples(void *user)
 static void test_callbacks_may_close_and_pause_each_other(void **state)
 {
     static const struct reader_ops chaos_ops = {viewer_on_state, chaos_on_samples, viewer_on_close};
-    struct rig *f = rig_new(&(struct engine_config){.continuity_ms = 1000});
+    struct rig *f = rig_new(&(struct engine_config){.continuity_ms = 60000});
     struct chaos c = {f, mem_new_array(struct viewer, 40), 40};
     chaos = &c;
     srand(3);

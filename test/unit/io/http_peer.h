@@ -2,10 +2,11 @@
 #pragma once
 /*
  * A blocking peer for tests of servers that run on their own loops: raw bytes over TCP, and other programs' output. Every
- * wait ends after PEER_WAIT_MS with a failed assertion.
+ * wait ends after AWAIT_MAX_MS with a failed assertion.
  */
+#include "../await.h"
+
 #include "base/bytes.h"
-#include "base/clock.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -15,9 +16,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#define PEER_WAIT_MS 10000
 
 extern char **environ;
 
@@ -71,7 +69,7 @@ static inline bool peer_read_some(int fd, struct out *o, int ms)
 static inline const char *peer_expect(int fd, struct out *o, const char *text)
 {
     static struct out taken;
-    int64_t until = clock_mono_ns() + PEER_WAIT_MS * NS_PER_MS;
+    int64_t until = clock_mono_ns() + AWAIT_MAX_MS * NS_PER_MS;
     char *found;
     while (!(found = memmem(o->data ? o->data : (uint8_t *)"", o->len, text, strlen(text)))) {
         if (!peer_read_some(fd, o, 100) && clock_mono_ns() > until) {
@@ -89,7 +87,7 @@ static inline const char *peer_expect(int fd, struct out *o, const char *text)
 /* Reads to the end of the stream. */
 static inline const char *peer_rest(int fd, struct out *o)
 {
-    while (peer_read_some(fd, o, PEER_WAIT_MS)) {
+    while (peer_read_some(fd, o, AWAIT_MAX_MS)) {
     }
     return out_str(o);
 }
@@ -129,15 +127,3 @@ static inline int peer_run(const char *const *argv, struct out *o)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
-
-/* Waits for a condition on the server's side. */
-#define PEER_AWAIT(condition)                                                                      \
-    do {                                                                                           \
-        int64_t _until = clock_mono_ns() + PEER_WAIT_MS * NS_PER_MS;                               \
-        while (!(condition)) {                                                                     \
-            if (clock_mono_ns() > _until) {                                                        \
-                fail_msg("waited in vain for %s", #condition);                                     \
-            }                                                                                      \
-            usleep(1000);                                                                          \
-        }                                                                                          \
-    } while (0)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What the tests of connections share: an endpoint that records what happens to it, and waiting for conditions. */
+/* What the tests of connections share: an endpoint that records what happens to it. */
+#include "../await.h"
+
 #include "base/bytes.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "io/conn.h"
 
@@ -12,33 +13,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
-
-#define RIG_TIMEOUT_NS (20 * NS_PER_S)
-
-/* Runs the loop (on this thread) until cond holds; fails the test when it never does. */
-#define RUN_UNTIL(l, cond)                                                                         \
-    do {                                                                                           \
-        int64_t _give_up = clock_mono_ns() + RIG_TIMEOUT_NS;                                       \
-        while (!(cond)) {                                                                          \
-            if (clock_mono_ns() > _give_up) {                                                      \
-                fail_msg("%s:%d: never came true: %s", __FILE__, __LINE__, #cond);                 \
-            }                                                                                      \
-            loop_run_once((l), 20);                                                                \
-        }                                                                                          \
-    } while (0)
-
-/* The same while other threads do the work. */
-#define WAIT_UNTIL(cond)                                                                           \
-    do {                                                                                           \
-        int64_t _give_up = clock_mono_ns() + RIG_TIMEOUT_NS;                                       \
-        while (!(cond)) {                                                                          \
-            if (clock_mono_ns() > _give_up) {                                                      \
-                fail_msg("%s:%d: never came true: %s", __FILE__, __LINE__, #cond);                 \
-            }                                                                                      \
-            usleep(1000);                                                                          \
-        }                                                                                          \
-    } while (0)
 
 /* One end of a connection and everything that was reported to it. */
 struct end {
@@ -145,7 +119,8 @@ static inline struct listener *rig_listen(struct loop *l, struct tls_context *tl
 static inline void rig_connect(struct loop *l, uint16_t port, struct tls_context *tls,
                                struct end *e)
 {
-    struct conn_connect how = {.host = "127.0.0.1", .port = port, .tls = tls, .timeout_ms = 10000};
+    struct conn_connect how = {
+        .host = "127.0.0.1", .port = port, .tls = tls, .timeout_ms = AWAIT_MAX_MS};
     e->c = conn_connect(l, &how, &end_ops, e);
 }
 

@@ -242,7 +242,7 @@ static void release_held(struct loop *l, void *arg)
 static int teardown(void **state)
 {
     if (w.server) {
-        PEER_AWAIT(http_server_live(w.server) == 0);
+        WAIT_UNTIL(http_server_live(w.server) == 0);
         loop_call_wait(w.control, close_server, NULL);
     }
     loop_call_wait(w.control, release_held, NULL);
@@ -332,7 +332,7 @@ static void test_long_pipeline(void **state)
         peer_send(fd, out_view(&all));
         _exit(0);
     }
-    usleep(50000); /* lets the pipeline fill up; correct without */
+    usleep(50000); /* lets the pipeline fill up; what is asserted holds without */
     int n = 0;
     while (n < N) {
         const char *text = peer_expect(fd, &o, "\r\n\r\nhello\n");
@@ -553,30 +553,30 @@ static void test_head(void **state)
 
 static void test_slow_senders(void **state)
 {
-    reconfigure(60, 60, 60);
     _cleanup_(out_done) struct out o = {0};
     /* Idle: closed without a word. */
+    reconfigure(AWAIT_MAX_MS, AWAIT_MAX_MS, 60);
     assert_string_equal(peer_ask(w.port, "", &o), "");
+    reconfigure(60, AWAIT_MAX_MS, AWAIT_MAX_MS);
     /* Part of a head, a byte now and then does not help. */
     int fd = peer_connect(w.port);
     o.len = 0;
     peer_say(fd, "GET /hello HTTP/1.1\r\nA: ");
-    int64_t start = clock_mono_ns();
-    while (o.len == 0 && clock_mono_ns() - start < 5 * NS_PER_S) {
+    AWAIT_STEP(o.len > 0, {
         peer_say(fd, "a");
         (void)peer_read_some(fd, &o, 10);
-    }
+    });
     assert_starts(peer_rest(fd, &o), "HTTP/1.1 408 ");
     close(fd);
     /* Part of a body, likewise. */
+    reconfigure(AWAIT_MAX_MS, 60, AWAIT_MAX_MS);
     fd = peer_connect(w.port);
     o.len = 0;
     peer_say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
-    start = clock_mono_ns();
-    while (o.len == 0 && clock_mono_ns() - start < 5 * NS_PER_S) {
+    AWAIT_STEP(o.len > 0, {
         peer_say(fd, "a");
         (void)peer_read_some(fd, &o, 10);
-    }
+    });
     assert_starts(peer_rest(fd, &o), "HTTP/1.1 408 ");
     close(fd);
     assert_int_equal(atomic_load(&w.handled), 0);
@@ -584,7 +584,7 @@ static void test_slow_senders(void **state)
 
 static void test_a_client_that_does_not_read(void **state)
 {
-    reconfigure(1000, 100, 1000);
+    reconfigure(AWAIT_MAX_MS, 100, AWAIT_MAX_MS);
     static const char *const asks[] = {GET("/big"), GET("/flood"), GET("/control-flood")};
     for (int i = 0; i < 3; i++) {
         int fd = peer_connect(w.port);
@@ -592,12 +592,12 @@ static void test_a_client_that_does_not_read(void **state)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
         peer_say(fd, asks[i]);
         if (i == 0) {
-            PEER_AWAIT(http_server_live(w.server) == 1);
+            WAIT_UNTIL(listener_accepted(http_server_listener(w.server, 0)) == 1);
         } else {
-            PEER_AWAIT(atomic_load(&w.write_result) == -ENOBUFS);
+            WAIT_UNTIL(atomic_load(&w.write_result) == -ENOBUFS);
             atomic_store(&w.write_result, 0);
         }
-        PEER_AWAIT(http_server_live(w.server) == 0);
+        WAIT_UNTIL(http_server_live(w.server) == 0);
         close(fd);
     }
 }
@@ -611,21 +611,21 @@ static void test_clients_that_leave(void **state)
         _cleanup_(out_done) struct out o = {0};
         int fd = peer_connect(w.port);
         peer_say(fd, asks[i]);
-        PEER_AWAIT(atomic_load(&w.held_count) == i + 1);
+        WAIT_UNTIL(atomic_load(&w.held_count) == i + 1);
         if (i < 2) {
             peer_expect(fd, &o, "data: 1\n\n");
         }
         close(fd);
-        PEER_AWAIT(http_server_live(w.server) == 0);
+        WAIT_UNTIL(http_server_live(w.server) == 0);
         if (i < 2) {
-            PEER_AWAIT(atomic_load(&w.gone) == i + 1);
+            WAIT_UNTIL(atomic_load(&w.gone) == i + 1);
         }
     }
     /* The answer that nobody waits for any more is dropped; the slot's next owner does not get it. */
     _cleanup_(out_done) struct out o = {0};
     int fd = peer_connect(w.port);
     peer_say(fd, GET("/hold"));
-    PEER_AWAIT(atomic_load(&w.held_count) == 4);
+    WAIT_UNTIL(atomic_load(&w.held_count) == 4);
     loop_call_wait(w.control, release_held, NULL);
     assert_starts(peer_expect(fd, &o, "held\n"), "HTTP/1.1 200 ");
     assert_int_equal(o.len, 0);
@@ -638,7 +638,7 @@ static void test_freeing_with_answers_owed(void **state)
     for (unsigned i = 0; i < 3; i++) {
         fds[i] = peer_connect(w.port);
         peer_say(fds[i], i == 0 ? GET("/hold") : i == 1 ? GET("/watch") : GET("/media-watch"));
-        PEER_AWAIT(atomic_load(&w.held_count) == i + 1);
+        WAIT_UNTIL(atomic_load(&w.held_count) == i + 1);
     }
     loop_call_wait(w.control, close_server, NULL);
     assert_int_equal(atomic_load(&w.gone), 2);
@@ -675,7 +675,7 @@ static void test_leaving_at_every_byte(void **state)
             close(fd);
         }
     }
-    PEER_AWAIT(http_server_live(w.server) == 0);
+    WAIT_UNTIL(http_server_live(w.server) == 0);
 }
 
 static void test_ten_thousand_connections(void **state)
@@ -685,7 +685,7 @@ static void test_ten_thousand_connections(void **state)
         int fd = peer_connect(w.port);
         if (i % 4 == 0) {
             peer_say(fd, i % 8 ? GET("/hello") : GET("/control/x"));
-            (void)peer_read_some(fd, &o, PEER_WAIT_MS);
+            (void)peer_read_some(fd, &o, AWAIT_MAX_MS);
             assert_starts(out_str(&o), "HTTP/1.1 200 ");
         } else if (i % 4 == 1) {
             peer_say(fd, "GET /he");
@@ -694,17 +694,17 @@ static void test_ten_thousand_connections(void **state)
         }
         reset_and_close(fd);
     }
-    PEER_AWAIT(http_server_live(w.server) == 0);
-    PEER_AWAIT(listener_live(http_server_listener(w.server, 0)) == 0);
+    WAIT_UNTIL(http_server_live(w.server) == 0);
+    WAIT_UNTIL(listener_live(http_server_listener(w.server, 0)) == 0);
     assert_true(listener_accepted(http_server_listener(w.server, 0)) <= 10000);
-    PEER_AWAIT(buf_live_count() == 0);
+    WAIT_UNTIL(buf_live_count() == 0);
 }
 
 /* ---- curl ---- */
 
 static int curl(struct out *o, const char *const *options, const char *path)
 {
-    const char *argv[32] = {"curl", "-s", "-S", "--http1.1", "--max-time", "20"};
+    const char *argv[32] = {"curl", "-s", "-S", "--http1.1", "--max-time", "60"};
     char url[128];
     int n = 6;
     for (int i = 0; options && options[i]; i++) {

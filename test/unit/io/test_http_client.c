@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../await.h"
 #include "../store/folder.h"
-#include "await.h"
 
 #include "io/http_client.h"
 #include "io/proc.h"
@@ -50,8 +50,8 @@ static int start_peer(void **state)
                    &rig.peer, &err) < 0) {
         fail_msg("%s", err.text);
     }
-    AWAIT(rig.loop,
-          rig.peer_gone || (rig.ports.len > 0 && rig.ports.data[rig.ports.len - 1] == '\n'));
+    RUN_UNTIL(rig.loop,
+              rig.peer_gone || (rig.ports.len > 0 && rig.ports.data[rig.ports.len - 1] == '\n'));
     assert_false(rig.peer_gone);
     assert_int_equal(sscanf(out_str(&rig.ports), "%d %d %d", &rig.plain, &rig.tls, &rig.garbage),
                      3);
@@ -61,7 +61,7 @@ static int start_peer(void **state)
 static int stop_peer(void **state)
 {
     proc_stop(rig.peer, 0);
-    AWAIT(rig.loop, rig.peer_gone);
+    RUN_UNTIL(rig.loop, rig.peer_gone);
     loop_free(rig.loop);
     folder_free(rig.dir);
     out_done(&rig.ports);
@@ -155,8 +155,8 @@ static void begin(struct seen *s, struct http_call_spec spec, const struct http_
 
 static void finish(struct seen *s)
 {
-    AWAIT(rig.loop, s->done);
-    AWAIT(rig.loop, http_client_live(rig.client) == 0);
+    RUN_UNTIL(rig.loop, s->done);
+    RUN_UNTIL(rig.loop, http_client_live(rig.client) == 0);
 }
 
 static void seen_done(struct seen *s)
@@ -410,17 +410,17 @@ static void test_cancel_at_any_time(void **state)
     struct seen before = {0};
     begin(&before, (struct http_call_spec){.url = url_of(rig.plain, "/echo")}, &plain_ops);
     http_call_cancel(before.call);
-    AWAIT(rig.loop, http_client_live(rig.client) == 0);
+    RUN_UNTIL(rig.loop, http_client_live(rig.client) == 0);
     struct seen during = {0};
     begin(&during, (struct http_call_spec){.url = url_of(rig.plain, "/hang")}, &plain_ops);
     for (int i = 0; i < 5; i++) {
         loop_run_once(rig.loop, 5);
     }
     http_call_cancel(during.call);
-    AWAIT(rig.loop, http_client_live(rig.client) == 0);
+    RUN_UNTIL(rig.loop, http_client_live(rig.client) == 0);
     struct seen inside = {.cancel_in_data = true};
     begin(&inside, (struct http_call_spec){.url = url_of(rig.plain, "/endless")}, &stream_ops);
-    AWAIT(rig.loop, http_client_live(rig.client) == 0);
+    RUN_UNTIL(rig.loop, http_client_live(rig.client) == 0);
     assert_in_range(inside.streamed.len, 1, 1 << 20);
     struct seen resolving = {0};
     begin(&resolving, (struct http_call_spec){.url = "http://" NO_HOST "/"}, &plain_ops);
@@ -428,7 +428,7 @@ static void test_cancel_at_any_time(void **state)
     /* The resolver's thread may already have answered. */
     bool cancelled = !resolving.done;
     http_call_cancel(cancelled ? resolving.call : NULL);
-    AWAIT(rig.loop, http_client_live(rig.client) == 0);
+    RUN_UNTIL(rig.loop, http_client_live(rig.client) == 0);
     assert_true(resolving.done != cancelled);
     assert_false(before.done || during.done || inside.done);
     seen_done(&inside);
@@ -450,7 +450,7 @@ static void test_an_answer_starts_the_next_call(void **state)
 {
     struct seen s = {0};
     begin(&s, (struct http_call_spec){.url = url_of(rig.plain, "/echo")}, &chain_ops);
-    AWAIT(rig.loop, s.checks == 5 && http_client_live(rig.client) == 0);
+    RUN_UNTIL(rig.loop, s.checks == 5 && http_client_live(rig.client) == 0);
 }
 
 static void test_bad_requests_and_too_many(void **state)

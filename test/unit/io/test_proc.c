@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "await.h"
+#include "../await.h"
 
 #include "base/log.h"
 #include "io/proc.h"
@@ -118,7 +118,7 @@ static void test_output_lines_and_exit_code_are_reported(void **state)
 {
     struct fixture *f = *state;
     start_script(f, "echo out; echo first >&2; printf 'pro\\rgress' >&2; exit 3");
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_true(f->seen.started);
     assert_string_equal(out_str(&f->seen.output), "out\n");
     assert_string_equal(out_str(&f->seen.lines), "first\npro\ngress\n");
@@ -138,7 +138,7 @@ static void test_a_missing_program_is_named(void **state)
     struct fixture *f = *state;
     const char *argv[] = {"no-such-program-here", NULL};
     start(f, &(struct proc_spec){.argv = argv});
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_false(f->seen.started);
     assert_int_equal(f->seen.exit.err.code, -ENOENT);
     assert_string_equal(f->seen.exit.err.text, "no-such-program-here: not found");
@@ -150,7 +150,7 @@ static void test_a_missing_working_directory_is_named(void **state)
     struct fixture *f = *state;
     const char *argv[] = {"true", NULL};
     start(f, &(struct proc_spec){.argv = argv, .dir = "/nonexistent"});
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_int_equal(f->seen.exit.err.code, -ENOENT);
     assert_non_null(strstr(f->seen.exit.err.text, "cannot enter the working directory"));
 }
@@ -203,7 +203,7 @@ static void test_the_environment_is_an_allow_list(void **state)
     setenv("HOME", "/ours", 1);
     setenv("TZ", "UTC", 1);
     start(f, &(struct proc_spec){.argv = argv, .env = env});
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     const char *text = out_str(&f->seen.output);
     assert_non_null(strstr(text, "GIVEN=1\n"));
     assert_non_null(strstr(text, "HOME=/given\n"));
@@ -227,7 +227,7 @@ static void test_the_child_has_only_its_descriptors(void **state)
         "head -c 2 <&4 | wc -c",
         NULL};
     start(f, &(struct proc_spec){.argv = argv, .fds = fds, .n_fds = 2});
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     char buf[16] = "";
     assert_int_equal(read(pipe_fds[0], buf, sizeof(buf)), 6);
     assert_memory_equal(buf, "hello\n", 6);
@@ -251,7 +251,7 @@ static void test_descriptors_that_swap_numbers_arrive_right(void **state)
     struct proc_fd fds[] = {{three, 4}, {four, 3}};
     const char *argv[] = {"/bin/sh", "-c", "echo A >&4; echo B >&3", NULL};
     start(f, &(struct proc_spec){.argv = argv, .fds = fds, .n_fds = 2});
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     char c = 0;
     assert_int_equal(read(a[0], &c, 1), 1);
     assert_int_equal(c, 'A');
@@ -279,7 +279,7 @@ static void test_limits_signals_and_session_are_arranged(void **state)
         NULL};
     start(f, &(struct proc_spec){.argv = argv, .niceness = 5});
     pid_t pid = proc_pid(f->seen.proc);
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &old, NULL);
     char expected[256];
@@ -299,7 +299,7 @@ static void test_stdin_is_written_and_ended(void **state)
     }
     proc_write_end(f->seen.proc);
     assert_int_equal(proc_write(f->seen.proc, BYTES(block, 1)), -EPIPE);
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_string_equal(out_str(&f->seen.output), "500000\n");
 }
 
@@ -308,19 +308,19 @@ static void test_stdin_is_bounded_and_survives_a_closed_reader(void **state)
     struct fixture *f = *state;
     _cleanup_free_ char *block = mem_zalloc(PROC_STDIN_QUEUED);
     start_script(f, "exec <&-; echo closed; read x <&1; sleep 60");
-    AWAIT(f->loop, f->seen.output.len > 0);
+    RUN_UNTIL(f->loop, f->seen.output.len > 0);
     /* The write that meets the closed pipe must not end us by SIGPIPE. */
     assert_int_equal(proc_write(f->seen.proc, BYTES(block, 10)), 0);
     assert_int_equal(proc_write(f->seen.proc, BYTES(block, 10)), -EPIPE);
     proc_stop(f->seen.proc, 0);
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
 
     f->seen.ended = false;
     start_script(f, "sleep 60");
     assert_int_equal(proc_write(f->seen.proc, BYTES(block, PROC_STDIN_QUEUED)), 0);
     assert_int_equal(proc_write(f->seen.proc, BYTES(block, PROC_STDIN_QUEUED)), -ENOBUFS);
     proc_stop(f->seen.proc, 0);
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_int_equal(f->seen.exit.signal, SIGKILL);
     assert_true(f->seen.exit.asked);
 }
@@ -350,14 +350,14 @@ static void test_stop_ends_a_family_that_ignores_sigterm(void **state)
     struct fixture *f = *state;
     int alive;
     start_family(f, GRANDCHILDREN "trap '' TERM; echo ready; while :; do sleep 1; done", &alive);
-    AWAIT(f->loop, f->seen.output.len > 0);
+    RUN_UNTIL(f->loop, f->seen.output.len > 0);
     assert_false(all_gone(alive));
     proc_stop(f->seen.proc, 60000);
     proc_stop(f->seen.proc, 30); /* a shorter deadline counts */
     proc_stop(f->seen.proc, 60000);
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_int_equal(f->seen.exit.signal, SIGKILL);
-    AWAIT(f->loop, all_gone(alive));
+    RUN_UNTIL(f->loop, all_gone(alive));
     close(alive);
 }
 
@@ -366,10 +366,10 @@ static void test_a_family_goes_with_its_leader(void **state)
     struct fixture *f = *state;
     int alive;
     start_family(f, GRANDCHILDREN "exit 0", &alive);
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_int_equal(f->seen.exit.code, 0);
     assert_int_equal(f->seen.exit.err.code, 0);
-    AWAIT(f->loop, all_gone(alive));
+    RUN_UNTIL(f->loop, all_gone(alive));
     close(alive);
 }
 
@@ -378,9 +378,9 @@ static void test_a_stopped_child_hears_sigterm(void **state)
     struct fixture *f = *state;
     start_script(
         f, "trap 'echo bye; exit 7' TERM; echo ready; kill -STOP $$; while :; do sleep 0.01; done");
-    AWAIT(f->loop, f->seen.output.len > 0);
+    RUN_UNTIL(f->loop, f->seen.output.len > 0);
     proc_stop(f->seen.proc, 20000);
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_int_equal(f->seen.exit.code, 7);
     assert_true(f->seen.exit.asked);
 }
@@ -390,11 +390,11 @@ static void test_free_kills_without_a_callback(void **state)
     struct fixture *f = *state;
     int alive;
     start_family(f, GRANDCHILDREN "echo ready; sleep 1000", &alive);
-    AWAIT(f->loop, f->seen.output.len > 0);
+    RUN_UNTIL(f->loop, f->seen.output.len > 0);
     f->seen.proc = proc_free(f->seen.proc);
-    AWAIT(f->loop, proc_live() == 0);
+    RUN_UNTIL(f->loop, proc_live() == 0);
     assert_false(f->seen.ended);
-    AWAIT(f->loop, all_gone(alive));
+    RUN_UNTIL(f->loop, all_gone(alive));
     close(alive);
 }
 
@@ -403,7 +403,7 @@ static void test_free_inside_a_callback(void **state)
     struct fixture *f = *state;
     f->seen.free_on_line = true;
     start_script(f, "echo one >&2; echo two >&2; echo out; exit 1");
-    AWAIT(f->loop, proc_live() == 0);
+    RUN_UNTIL(f->loop, proc_live() == 0);
     assert_string_equal(out_str(&f->seen.lines), "one\n");
     assert_false(f->seen.ended);
 }
@@ -413,7 +413,7 @@ static void test_free_at_once(void **state)
     struct fixture *f = *state;
     start_script(f, "echo never");
     f->seen.proc = proc_free(f->seen.proc);
-    AWAIT(f->loop, proc_live() == 0);
+    RUN_UNTIL(f->loop, proc_live() == 0);
     assert_int_equal(f->seen.output.len, 0);
 }
 
@@ -425,7 +425,7 @@ static void test_stdout_is_null_when_nobody_reads_it(void **state)
     struct proc_spec spec = {.argv = argv};
     assert_int_equal(proc_start(f->loop, &spec, &ops_without_stdout, &f->seen, &f->seen.proc, NULL),
                      0);
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_int_equal(f->seen.n_lines, 2);
     assert_string_equal(f->seen.last_line, "/dev/null");
 }
@@ -445,7 +445,7 @@ static void test_secrets_and_control_bytes_stay_out(void **state)
     log_set_sink(sink, NULL);
     start_script(f,
                  "printf '\\033[1mbold\\nopen rtmp://h/topsecret, again topsecret\\n' >&2; exit 1");
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     log_set_sink(NULL, NULL);
     log_configure(NULL, false);
     assert_string_equal(out_str(&f->seen.lines), "?[1mbold\nopen rtmp://h/***, again ***\n");
@@ -462,7 +462,7 @@ static void test_a_program_that_ignores_sigchld(void **state)
     signal(SIGCHLD, SIG_IGN);
     start_script(f, "read go; echo $go; exit 3");
     assert_int_equal(proc_write(f->seen.proc, BYTES_STR("go\n")), 0);
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     signal(SIGCHLD, SIG_DFL);
     assert_int_equal(f->seen.exit.code, -1);
     assert_int_equal(f->seen.exit.err.code, -ECHILD);
@@ -477,7 +477,7 @@ static void test_long_lines_are_cut_between_words(void **state)
     start_script(
         f,
         "head -c 1015 /dev/zero | tr '\\0' a >&2; echo ' topsecret and more' >&2; echo next >&2");
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     const char *text = out_str(&f->seen.lines);
     assert_null(strstr(text, "top"));
     assert_non_null(strstr(text, "a [cut]\nnext\n"));
@@ -487,7 +487,7 @@ static void test_only_the_last_lines_are_kept(void **state)
 {
     struct fixture *f = *state;
     start_script(f, "i=0; while [ $i -lt 100 ]; do echo line $i >&2; i=$((i+1)); done");
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_int_equal(f->seen.n_lines, PROC_LINES_KEPT);
     assert_string_equal(f->seen.last_line, "line 99");
 }
@@ -496,7 +496,7 @@ static void test_much_output_arrives_whole(void **state)
 {
     struct fixture *f = *state;
     start_script(f, "head -c 3000000 /dev/zero");
-    AWAIT(f->loop, f->seen.ended);
+    RUN_UNTIL(f->loop, f->seen.ended);
     assert_int_equal(f->seen.output.len, 3000000);
 }
 
@@ -531,10 +531,10 @@ static void test_running_out_of_descriptors(void **state)
             assert_true(err.text[0]);
         } else {
             f->seen.ended = false;
-            AWAIT(f->loop, f->seen.ended);
+            RUN_UNTIL(f->loop, f->seen.ended);
             assert_int_equal(f->seen.exit.code, 0);
         }
-        AWAIT(f->loop, proc_live() == 0);
+        RUN_UNTIL(f->loop, proc_live() == 0);
         loop_run_once(f->loop, 0);
         assert_int_equal(open_fds(), before);
     }
@@ -574,7 +574,7 @@ static void test_the_child_dies_with_the_server(void **state)
     assert_false(all_gone(fds[0]));
     kill(server, SIGKILL);
     waitpid(server, NULL, 0);
-    AWAIT(f->loop, all_gone(fds[0]));
+    RUN_UNTIL(f->loop, all_gone(fds[0]));
     close(fds[0]);
     close(ready[0]);
     close(ready[1]);

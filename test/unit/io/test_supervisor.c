@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "await.h"
+#include "../await.h"
 
 #include "io/supervisor.h"
 
@@ -139,7 +139,7 @@ static void test_starts_and_stops(void **state)
     new_supervisor(f, (struct supervisor_config){0});
     assert_int_equal(supervisor_start(f->s), 0);
     assert_int_equal(supervisor_start(f->s), 0);
-    AWAIT(f->loop, f->outputs == 1);
+    RUN_UNTIL(f->loop, f->outputs == 1);
     assert_true(STATE_IS(f, RUNNING));
     assert_non_null(supervisor_proc(f->s));
     assert_int_equal(supervisor_stop(f->s, count_done, f), 0);
@@ -147,7 +147,7 @@ static void test_starts_and_stops(void **state)
     assert_int_equal(supervisor_stop(f->s, NULL, NULL), 0);
     assert_int_equal(supervisor_start(f->s), -EBUSY);
     assert_int_equal(f->done, 0);
-    AWAIT(f->loop, f->done == 1);
+    RUN_UNTIL(f->loop, f->done == 1);
     assert_int_equal(proc_live(), 0);
     assert_string_equal(out_str(&f->states), "starting running stopping stopped ");
     assert_int_equal(f->made, 1);
@@ -163,7 +163,7 @@ static void test_restarts_with_growing_waits(void **state)
     f->longest = true;
     new_supervisor(f, (struct supervisor_config){.backoff_initial_ms = 8, .backoff_max_ms = 20});
     supervisor_start(f->s);
-    AWAIT(f->loop, f->made >= 5);
+    RUN_UNTIL(f->loop, f->made >= 5);
     const uint64_t waits_ms[] = {8, 16, 20, 20};
     for (int i = 0; i < 4; i++) {
         assert_int_equal(f->caps[i], waits_ms[i]);
@@ -173,7 +173,7 @@ static void test_restarts_with_growing_waits(void **state)
     }
     assert_int_equal(supervisor_restarts(f->s), f->made - 1);
     supervisor_stop(f->s, count_done, f);
-    AWAIT(f->loop, f->done == 1);
+    RUN_UNTIL(f->loop, f->done == 1);
     assert_memory_equal(out_str(&f->states), "starting running backoff starting running backoff ",
                         50);
 }
@@ -185,7 +185,7 @@ static void test_a_healthy_run_resets_the_wait(void **state)
     new_supervisor(f, (struct supervisor_config){
                           .backoff_initial_ms = 1, .backoff_max_ms = 65536, .healthy_ms = 20});
     supervisor_start(f->s);
-    AWAIT(f->loop, f->made >= 5);
+    RUN_UNTIL(f->loop, f->made >= 5);
     for (unsigned i = 0; i < f->draws; i++) {
         assert_int_equal(f->caps[i], 1);
     }
@@ -197,14 +197,14 @@ static void test_the_budget_ends_in_failed(void **state)
     f->script = "echo Connection refused >&2; exit 1";
     new_supervisor(f, (struct supervisor_config){.max_restarts = 3, .window_ms = 60000});
     supervisor_start(f->s);
-    AWAIT(f->loop, STATE_IS(f, FAILED));
+    RUN_UNTIL(f->loop, STATE_IS(f, FAILED));
     assert_int_equal(f->made, 4);
     assert_string_equal(supervisor_reason(f->s),
                         "gave up after 3 restarts in 60 s: ended with code 1: Connection refused");
     assert_null(supervisor_proc(f->s));
     /* Starting anew has a full budget. */
     supervisor_start(f->s);
-    AWAIT(f->loop, STATE_IS(f, FAILED));
+    RUN_UNTIL(f->loop, STATE_IS(f, FAILED));
     assert_int_equal(f->made, 8);
     supervisor_stop(f->s, count_done, f);
     assert_int_equal(f->done, 1);
@@ -217,7 +217,7 @@ static void test_the_budget_forgets_old_restarts(void **state)
     f->script = "sleep 0.03; exit 1";
     new_supervisor(f, (struct supervisor_config){.max_restarts = 2, .window_ms = 50});
     supervisor_start(f->s);
-    AWAIT(f->loop, f->made >= 8);
+    RUN_UNTIL(f->loop, f->made >= 8);
     assert_false(STATE_IS(f, FAILED));
 }
 
@@ -227,7 +227,7 @@ static void test_a_failing_make_is_a_fault(void **state)
     f->make_result = -EADDRINUSE;
     new_supervisor(f, (struct supervisor_config){.max_restarts = 2, .window_ms = 1000});
     supervisor_start(f->s);
-    AWAIT(f->loop, STATE_IS(f, FAILED));
+    RUN_UNTIL(f->loop, STATE_IS(f, FAILED));
     assert_int_equal(f->made, 3);
     assert_int_equal(f->released, 0);
     assert_string_equal(supervisor_reason(f->s),
@@ -241,14 +241,14 @@ static void test_a_stalled_child_is_replaced(void **state)
     new_supervisor(f, (struct supervisor_config){.grace_ms = 20});
     f->script = "trap '' TERM; echo up; while :; do sleep 1; done";
     supervisor_start(f->s);
-    AWAIT(f->loop, f->outputs == 1);
+    RUN_UNTIL(f->loop, f->outputs == 1);
     f->stall = "no frame for 10 s";
-    AWAIT(f->loop, STATE_IS(f, BACKOFF));
+    RUN_UNTIL(f->loop, STATE_IS(f, BACKOFF));
     assert_string_equal(supervisor_reason(f->s), "no frame for 10 s");
     f->stall = NULL;
     /* The wait is none (random 0), but the next one starts only when the former is gone. */
     assert_int_equal(proc_live(), 1);
-    AWAIT(f->loop, f->outputs == 2);
+    RUN_UNTIL(f->loop, f->outputs == 2);
     assert_int_equal(proc_live(), 1);
     assert_int_equal(f->made, 2);
     assert_true(STATE_IS(f, RUNNING));
@@ -261,11 +261,11 @@ static void test_verdicts_of_the_owner(void **state)
     f->verdict = SUPERVISOR_DONE;
     new_supervisor(f, (struct supervisor_config){0});
     supervisor_start(f->s);
-    AWAIT(f->loop, STATE_IS(f, STOPPED));
+    RUN_UNTIL(f->loop, STATE_IS(f, STOPPED));
     f->verdict = SUPERVISOR_GIVE_UP;
     f->script = "echo bad option >&2; exit 2";
     supervisor_start(f->s);
-    AWAIT(f->loop, STATE_IS(f, FAILED));
+    RUN_UNTIL(f->loop, STATE_IS(f, FAILED));
     assert_string_equal(supervisor_reason(f->s), "ended with code 2: bad option");
     assert_string_equal(out_str(&f->states), "starting running stopped starting running failed ");
 }
@@ -276,11 +276,11 @@ static void test_restart_on_request_costs_no_budget(void **state)
     new_supervisor(f, (struct supervisor_config){.max_restarts = 1});
     supervisor_start(f->s);
     for (unsigned i = 1; i <= 4; i++) {
-        AWAIT(f->loop, f->outputs == i);
+        RUN_UNTIL(f->loop, f->outputs == i);
         supervisor_restart(f->s, "new port");
         assert_true(STATE_IS(f, BACKOFF));
     }
-    AWAIT(f->loop, f->outputs == 5);
+    RUN_UNTIL(f->loop, f->outputs == 5);
     assert_int_equal(f->draws, 0);
     assert_true(STATE_IS(f, RUNNING));
 }
@@ -295,13 +295,13 @@ static void run_reentrant(struct fixture *f, bool stop, enum supervisor_state in
     new_supervisor(f, (struct supervisor_config){.max_restarts = 1, .grace_ms = 1000});
     supervisor_start(f->s);
     if (stop) {
-        AWAIT(f->loop, f->done == 1);
+        RUN_UNTIL(f->loop, f->done == 1);
         assert_true(STATE_IS(f, STOPPED));
         f->s = supervisor_free(f->s);
     } else {
-        AWAIT(f->loop, f->s == NULL);
+        RUN_UNTIL(f->loop, f->s == NULL);
     }
-    AWAIT(f->loop, proc_live() == 0);
+    RUN_UNTIL(f->loop, proc_live() == 0);
 }
 
 static void test_stop_and_free_inside_each_event(void **state)
@@ -320,9 +320,9 @@ static void test_free_kills_the_child(void **state)
     struct fixture *f = *state;
     new_supervisor(f, (struct supervisor_config){0});
     supervisor_start(f->s);
-    AWAIT(f->loop, f->outputs == 1);
+    RUN_UNTIL(f->loop, f->outputs == 1);
     f->s = supervisor_free(f->s);
-    AWAIT(f->loop, proc_live() == 0);
+    RUN_UNTIL(f->loop, proc_live() == 0);
     assert_string_equal(out_str(&f->states), "starting running ");
 }
 

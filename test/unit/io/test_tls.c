@@ -269,12 +269,10 @@ static void test_reload_while_sessions_are_made(void **state)
     v.how = (struct conn_connect){.host = "127.0.0.1", .port = listener_port(li), .tls = client};
     assert_int_equal(loop_start(l), 0);
     loop_call(l, visit, &v);
-    int64_t give_up = clock_mono_ns() + RIG_TIMEOUT_NS;
-    while (atomic_load(&v.opened) < v.wanted) {
-        assert_true(clock_mono_ns() < give_up);
+    AWAIT_STEP(atomic_load(&v.opened) >= v.wanted, {
         assert_int_equal(tls_context_reload(server, NULL), 0);
         assert_int_equal(tls_context_reload(client, NULL), 0);
-    }
+    });
     WAIT_UNTIL(listener_live(li) == 0);
     listener_close(li);
     loop_stop(l);

@@ -161,8 +161,8 @@ static void connect_client(struct world *w, const char *path_and_query)
     struct error err = {0};
     snprintf(url, sizeof(url), "ws://127.0.0.1:%u/%s",
              listener_port(http_server_listener(w->http, 0)), path_and_query);
-    w->c.ws = ws_connect(w->l, &(struct ws_connect){.url = url, .timeout_ms = 10000}, &client_ops,
-                         &w->c, &err);
+    w->c.ws = ws_connect(w->l, &(struct ws_connect){.url = url, .timeout_ms = AWAIT_MAX_MS},
+                         &client_ops, &w->c, &err);
     assert_non_null(w->c.ws);
     ws_set_max_message(w->c.ws, 16 << 20);
 }

@@ -3,9 +3,8 @@
  * The path of a sample to players allocates nothing per player: counted by interposing the allocator, with one and with
  * many players on raw sockets.
  */
-#include "../unit.h"
+#include "../await.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "protocol/rtmp/rtmp_client.h"
@@ -80,7 +79,7 @@ static int dial_player(uint16_t port)
     rtmp_write_command(&o, 1, out_view(&body), RTMP_CHUNK_SIZE_DEFAULT);
 
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    const struct timeval patience = {.tv_sec = 10};
+    const struct timeval patience = {.tv_sec = AWAIT_MAX_MS / 1000};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -105,13 +104,8 @@ static void read_until(int fd, const uint8_t mark[8])
 static void wait_for(struct loop *control, const struct rtmp_server *s,
                      enum rtmp_server_state state, uint64_t n)
 {
-    const int64_t end = clock_mono_ns() + 10 * NS_PER_S;
     struct rtmp_server_gauges g;
-    do {
-        assert_true(clock_mono_ns() < end);
-        loop_run_once(control, 5);
-        rtmp_server_gauges(s, &g);
-    } while (g.sessions[state] != n);
+    RUN_UNTIL(control, (rtmp_server_gauges(s, &g), g.sessions[state] == n));
 }
 
 static void send_frame(struct loop *control, struct rtmp_client *pub, unsigned i, uint8_t mark[8])

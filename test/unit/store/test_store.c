@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../io/await.h"
+#include "../await.h"
 #include "folder.h"
 
 #include "store/store.h"
@@ -81,7 +81,7 @@ static struct answer ask(struct fixture *f, struct store_op *op)
 {
     struct answer a = {0};
     assert_int_equal(store_submit(f->store, f->loop, op, on_answer, &a), 0);
-    AWAIT(f->loop, a.came);
+    RUN_UNTIL(f->loop, a.came);
     return a;
 }
 
@@ -273,7 +273,7 @@ static void test_what_waits_commits_as_a_group(void **state)
                                       count_answer, &done),
                          0);
     }
-    AWAIT(f->loop, done == 2000);
+    RUN_UNTIL(f->loop, done == 2000);
     assert_int_equal(store_queued(f->store), 0);
     /* At least 8 groups by their bound; far fewer than operations unless each got its own commit. */
     assert_in_range(store_commits(f->store) - commits, 8, 1000);
@@ -293,7 +293,7 @@ static void test_a_failure_in_a_group_is_its_own(void **state)
                          0);
     }
     for (int i = 0; i < 30; i++) {
-        AWAIT(f->loop, answers[i].came);
+        RUN_UNTIL(f->loop, answers[i].came);
         assert_int_equal(answers[i].r, i % 3 == 2 ? -EEXIST : 0);
         out_done(&answers[i].bodies);
     }
@@ -311,7 +311,7 @@ static void test_the_queue_is_bounded(void **state)
                      -ENOBUFS);
     text[100] = '\0';
     assert_int_equal(result_of(f, put_op("k", "a", 0, text)), 0);
-    AWAIT(f->loop, store_queued(f->store) == 0);
+    RUN_UNTIL(f->loop, store_queued(f->store) == 0);
     /* The thread takes some away meanwhile, so fill until one is refused; without a bound that never comes. */
     unsigned done = 0;
     unsigned sent = 0;
@@ -320,7 +320,7 @@ static void test_the_queue_is_bounded(void **state)
         sent++;
     }
     assert_in_range(sent, 10, 999999);
-    AWAIT(f->loop, done == sent);
+    RUN_UNTIL(f->loop, done == sent);
 }
 
 static void test_closing_drains(void **state)
@@ -333,7 +333,7 @@ static void test_closing_drains(void **state)
         store_submit(f->store, f->loop, put_op("k", id, 0, "v"), count_answer, &done);
     }
     f->store = store_close(f->store);
-    AWAIT(f->loop, done == 500);
+    RUN_UNTIL(f->loop, done == 500);
     f->store = open_store(f->dir);
     struct answer a = ask(f, store_op_list("k", "", 500));
     assert_int_equal(a.n, 500);
@@ -536,7 +536,7 @@ static void test_a_failing_commit_loses_no_answer(void **state)
     store_submit(f->store, f->loop, put_op("k", "b", STORE_CREATE, "2"), on_answer, &answers[1]);
     store_submit(f->store, f->loop, put_op("k", "c", STORE_CREATE, "3"), on_answer, &answers[2]);
     for (int i = 0; i < 3; i++) {
-        AWAIT(f->loop, answers[i].came);
+        RUN_UNTIL(f->loop, answers[i].came);
         assert_int_equal(answers[i].r, -EIO);
         assert_int_equal(answers[i].n, 0);
         assert_non_null(strstr(answers[i].err.text, "meta"));
