@@ -154,7 +154,7 @@ test("users: publishing, watching and the API each need their right", async () =
         await eventually("the publisher with credentials is on air", async () => {
           const reply = await fetch(`${guarded.url}/api/v1/streams/live/a`, auth("op", "operator-1"));
           return reply.ok && (await reply.json()).ready;
-        }, { timeout: 15000 });
+        });
         const play = (query) => run("ffmpeg", ["-v", "error", "-nostdin", "-i", guarded.rtmp(`live/a${query}`), "-t", "1", "-f", "null", "-"]);
         await assert.rejects(play(""));
         await assert.rejects(play("?user=studio&pass=long-enough"));

@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import { after, before, test } from "node:test";
 
 import { publishFfmpeg, startProgram } from "./lib/ffmpeg.mjs";
-import { eventually, Mast, stopChild } from "./lib/mast.mjs";
+import { eventually, Mast, PATIENCE_MS, stopChild } from "./lib/mast.mjs";
 
 const CONNECTS = 10000;
 const AT_ONCE = 100;
@@ -32,7 +32,7 @@ after(async () => {
 });
 
 // Sends bytes and waits until the server hangs up (or says so itself, with an answer); resolves with what it sent.
-function provoke(port, chunks, { half = false, timeout = 30000 } = {}) {
+function provoke(port, chunks, { half = false, timeout = PATIENCE_MS } = {}) {
   return new Promise((done) => {
     const answer = [];
     const socket = connect(port, "127.0.0.1");
@@ -189,6 +189,5 @@ test("all gauges are zero when everybody has left", async () => {
       const values = await Promise.all(names.map(metric));
       return values.every((v) => v === 0) && (await sessions("rtmp")) === 0;
     },
-    { timeout: 30000 },
   );
 });

@@ -45,7 +45,6 @@ async function idle() {
       const m = await metrics();
       return ["mast_publishers", "mast_readers", "mast_replicas", "mast_streams", "mast_samples", "mast_mse_sessions"].every((n) => m[n] === 0);
     },
-    { timeout: 20000 },
   );
   return metrics();
 }
@@ -97,7 +96,7 @@ for (const [name, url] of [["RTMP", () => mast.rtmp("live/read")], ["MSE", () =>
       const nobody = async () => eventually("the readers are gone", async () => {
         const m = await metrics();
         return m.mast_readers === 0 ? m : null;
-      }, { timeout: 20000 });
+      });
       const before = await nobody();
       const played = await readMany(READERS, url());
       const last = await nobody();

@@ -6,7 +6,7 @@ import { after, afterEach, before, test } from "node:test";
 
 import { playerState, startBrowser, waitPlaying } from "./lib/browser.mjs";
 import { publishFfmpeg, publishGstreamer } from "./lib/ffmpeg.mjs";
-import { eventually, Mast, sleep, stopChild } from "./lib/mast.mjs";
+import { eventually, Mast, PATIENCE_MS, sleep, stopChild } from "./lib/mast.mjs";
 
 const PLAY_S = 10;
 const WINDOWS = 3;
@@ -116,7 +116,7 @@ test("first picture of a running stream", async (t) => {
     const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
     t.diagnostic(`first picture, ms after the page was asked for: ${times.map(Math.round).join(" ")}`);
     t.diagnostic(`median ${Math.round(median(times))} ms, behind ${median(latencies).toFixed(2)} s then`);
-    assert.ok(median(times) < 1500, "only a floor for shared machines; docs/benchmarks.md has the measured number");
+    assert.ok(median(times) < 5000, "only a floor for shared machines; docs/benchmarks.md has the measured number");
   });
 });
 
@@ -129,14 +129,14 @@ test("the publisher is killed and comes back five times; the viewer stays connec
     await waitPlaying(page);
     for (let i = 0; i < RESTARTS; i++) {
       await stopChild(child, "SIGKILL");
-      await page.waitForFunction(() => window.mast.state === "waiting", null, { timeout: 10000, polling: 50 });
+      await page.waitForFunction(() => window.mast.state === "waiting", null, { timeout: PATIENCE_MS, polling: 50 });
       child = publishFfmpeg(mast.rtmp(path));
       await waitPlaying(page);
       const from = await playerState(page);
-      await sleep(2000);
-      const to = await playerState(page);
-      assert.ok(to.currentTime - from.currentTime > 1, JSON.stringify({ i, from, to }));
-      assert.ok(to.decodedFrames > from.decodedFrames, JSON.stringify({ i, from, to }));
+      await eventually(`it goes on after return ${i}`, async () => {
+        const to = await playerState(page);
+        return to.currentTime - from.currentTime > 1 && to.decodedFrames > from.decodedFrames;
+      });
     }
     const s = await playerState(page);
     assert.equal(s.connections, 1, "one WebSocket all along");
@@ -155,7 +155,7 @@ test("a publisher that comes back with another picture size is played on", async
     const page = await open(path);
     await waitPlaying(page);
     await stopChild(child, "SIGKILL");
-    await page.waitForFunction(() => window.mast.state === "waiting", null, { timeout: 10000, polling: 50 });
+    await page.waitForFunction(() => window.mast.state === "waiting", null, { timeout: PATIENCE_MS, polling: 50 });
     child = publishFfmpeg(mast.rtmp(path), { size: "320x240" });
     await waitPlaying(page);
     await eventually("the new size", async () => (await playerState(page)).width === 320);
@@ -173,12 +173,12 @@ test("the server is restarted; the page reconnects and plays again", async () =>
     const page = await open(path);
     await waitPlaying(page);
     await mast.stop("SIGKILL");
-    await page.waitForFunction(() => window.mast.state === "reconnecting", null, { timeout: 10000, polling: 50 });
+    await page.waitForFunction(() => window.mast.state === "reconnecting", null, { timeout: PATIENCE_MS, polling: 50 });
     await stopChild(child, "SIGKILL");
     await mast.run();
     child = publishFfmpeg(mast.rtmp(path));
     await mast.onAir(path);
-    await waitPlaying(page, 30000);
+    await waitPlaying(page);
     assert.ok((await playerState(page)).connections >= 2);
   } finally {
     await stopChild(child, "SIGKILL");
@@ -188,7 +188,7 @@ test("the server is restarted; the page reconnects and plays again", async () =>
 test("a path nobody publishes to waits, and plays by itself when somebody does", async () => {
   const path = "live/later";
   const page = await open(path);
-  await page.waitForFunction(() => ["waiting", "ended"].includes(window.mast.state), null, { timeout: 10000 });
+  await page.waitForFunction(() => ["waiting", "ended"].includes(window.mast.state), null, { timeout: PATIENCE_MS });
   await withPublisher(publishFfmpeg(mast.rtmp(path)), path, async () => {
     await waitPlaying(page);
     assert.equal((await playerState(page)).connections, 1);
@@ -215,7 +215,7 @@ test("pause ends the connection, and the return is at the edge", async () => {
     await sleep(3000);
     await page.keyboard.press("Space");
     await waitPlaying(page);
-    assert.ok((await playerState(page)).latency < 1);
+    await eventually("at the edge", async () => (await playerState(page)).latency < 1);
     await page.keyboard.press("m");
     assert.equal(await page.evaluate(() => window.mast.video.muted), false);
   });
@@ -242,9 +242,8 @@ test("a page that was hidden for a while is at the edge when it is looked at aga
     assert.equal((await playerState(page)).paused, true);
     await setHidden(page, false);
     await waitPlaying(page);
-    const s = await playerState(page);
-    assert.ok(s.latency < 1.5, JSON.stringify(s));
-    assert.equal(s.connections, 1);
+    await eventually("at the edge", async () => (await playerState(page)).latency < 1.5);
+    assert.equal((await playerState(page)).connections, 1);
   });
 });
 
@@ -270,16 +269,16 @@ test("a page that was held up goes back to the edge", async () => {
 test("the front page lists what is live, and tells how to publish when nothing is", async () => {
   const page = await browser.newPage();
   await page.goto(mast.url);
-  await page.getByText("Nothing is live").waitFor({ timeout: 30000 }); // streams of the tests before end after their window
+  await page.getByText("Nothing is live").waitFor({ timeout: PATIENCE_MS }); // streams of the tests before end after their window
   assert.ok(await page.getByText("OBS Studio").isVisible());
   const path = "studio/cam-1";
   await withPublisher(publishFfmpeg(mast.rtmp(path)), path, async () => {
     const row = page.locator(".row", { hasText: path });
     await row.waitFor();
-    await row.getByText("Live", { exact: true }).waitFor({ timeout: 10000 });
+    await row.getByText("Live", { exact: true }).waitFor({ timeout: PATIENCE_MS });
     await row.getByText(/H\.264 640×360/).waitFor();
     await row.getByText(/AAC 48 kHz stereo/).waitFor();
-    await row.getByText(/[1-9]\d* kb\/s|Mb\/s/).waitFor({ timeout: 10000 });
+    await row.getByText(/[1-9]\d* kb\/s|Mb\/s/).waitFor({ timeout: PATIENCE_MS });
     await row.click();
     await waitPlaying(page);
     assert.deepEqual(page.mastErrors, []);
@@ -294,6 +293,5 @@ test("every session is gone from the gauges when the viewers are", async () => {
       const { items } = await mast.get("/api/v1/streams");
       return items.every((s) => s.n_readers === 0);
     },
-    { timeout: 30000 },
   );
 });

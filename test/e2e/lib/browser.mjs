@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
+import { PATIENCE_MS } from "./mast.mjs";
+
 const ARGS = [
   "--headless=new",
   "--no-sandbox",
@@ -79,7 +81,7 @@ export function playerState(page) {
 }
 
 // Waits until the page plays and its position has moved.
-export async function waitPlaying(page, timeout = 20000) {
+export async function waitPlaying(page, timeout = PATIENCE_MS) {
   await page.waitForFunction(() => window.mast?.state === "playing" && window.mast.firstFrameMs !== null, null, {
     timeout,
     polling: 50,

@@ -13,8 +13,11 @@ const BIN = process.env.MAST_BIN ?? join(ROOT, "build/src/app/mast");
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
+// How long anything may take that a test waits for: what only a broken program needs, however slow the machine.
+export const PATIENCE_MS = 60000;
+
 // Asks until check() gives something truthy, and returns that.
-export async function eventually(what, check, { timeout = 10000, every = 50 } = {}) {
+export async function eventually(what, check, { timeout = PATIENCE_MS, every = 50 } = {}) {
   const until = Date.now() + timeout;
   let last;
   for (;;) {
@@ -49,7 +52,7 @@ export function exitOf(child) {
   return new Promise((done) => child.once("exit", (code, signal) => done({ code, signal })));
 }
 
-export async function stopChild(child, signal = "SIGTERM", graceMs = 5000) {
+export async function stopChild(child, signal = "SIGTERM", graceMs = PATIENCE_MS) {
   if (child.exitCode !== null || child.signalCode !== null) {
     return exitOf(child);
   }
@@ -119,7 +122,6 @@ export class Mast {
         }
         return (await fetch(`${this.url}/readyz`)).ok;
       },
-      { timeout: 10000 },
     );
   }
 
@@ -149,16 +151,16 @@ export class Mast {
     return reply.ok ? reply.json() : null;
   }
 
-  onAir(path, timeout = 15000) {
+  onAir(path) {
     return eventually(`${path} is on air`, async () => {
       const s = await this.stream(path);
       return s?.on_air && s?.ready ? s : null;
-    }, { timeout });
+    });
   }
 
   // Ends the process and returns its exit; a sanitizer's report shows as its code and in the log.
   async stop(signal = "SIGTERM") {
-    return stopChild(this.child, signal, 10000);
+    return stopChild(this.child, signal);
   }
 
   async close() {

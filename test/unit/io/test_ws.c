@@ -42,6 +42,14 @@ struct session {
     size_t done; /* of the current frame */
 };
 
+static void session_end(struct session *s, int code, const char *reason)
+{
+    ws_close(s->ws, code, reason);
+    free(s);
+    atomic_fetch_add(&w.closed, 1);
+}
+
+/* May end the session. */
 static void pump(struct session *s)
 {
     while (s->frames_left > 0) {
@@ -52,8 +60,11 @@ static void pump(struct session *s)
             {s->payload + p, sizeof(s->payload) - p},
         };
         ssize_t n = ws_writev(s->ws, iov, 2);
+        if (n == -EAGAIN) {
+            return;
+        }
         if (n < 0) {
-            assert_true(n == -EAGAIN || n == -EPIPE);
+            session_end(s, 1006, NULL); /* nobody else tells of it */
             return;
         }
         s->done += (size_t)n;
@@ -76,9 +87,7 @@ static void on_text(void *user, struct bytes text)
 {
     struct session *s = user;
     if (bytes_equal_str(text, "close")) {
-        ws_close(s->ws, 4001, "asked to");
-        free(s);
-        atomic_fetch_add(&w.closed, 1);
+        session_end(s, 4001, "asked to");
     } else if (bytes_equal_str(text, "flood")) {
         s->frames_left = 4000;
         s->mix = true;
@@ -111,9 +120,7 @@ static void on_close(void *user, int code, const char *reason)
     struct session *s = user;
     snprintf(w.close_reason, sizeof(w.close_reason), "%s", reason);
     atomic_store(&w.close_code, code);
-    ws_close(s->ws, code, NULL);
-    free(s);
-    atomic_fetch_add(&w.closed, 1);
+    session_end(s, code, NULL);
 }
 
 static const struct ws_ops server_ops = {
@@ -138,9 +145,7 @@ static void accept_now(struct http_request *req, struct http_reply *reply)
         ws_set_keepalive(s->ws, w.silent_ms, w.answer_ms);
     }
     if (w.close_at_once) {
-        ws_close(s->ws, 1001, NULL);
-        free(s);
-        atomic_fetch_add(&w.closed, 1);
+        session_end(s, 1001, NULL);
     }
 }
 
