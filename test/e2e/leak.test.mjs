@@ -83,7 +83,7 @@ test(`${PUBLISHERS} publishers come and go: gauges at zero, memory flat`, async 
   t.diagnostic(`resident ${(before.mast_resident_memory_bytes / 2 ** 20).toFixed(1)} MiB, grown by ${(grown / 1024).toFixed(0)} KiB over ${PUBLISHERS}`);
   assert.equal(last.mast_publishes_total - before.mast_publishes_total, PUBLISHERS);
   assert.ok(grown < 1024 * 1024 + PUBLISHERS * 512, `grown by ${grown} bytes`);
-  assert.equal(last.mast_open_fds, before.mast_open_fds);
+  assert.ok(last.mast_open_fds <= before.mast_open_fds + 2, `${before.mast_open_fds} descriptors before, ${last.mast_open_fds} after`);
 });
 
 for (const [name, url] of [["RTMP", () => mast.rtmp("live/read")], ["MSE", () => `ws://127.0.0.1:${mast.httpPort}/live/read/mse`]]) {
@@ -104,7 +104,7 @@ for (const [name, url] of [["RTMP", () => mast.rtmp("live/read")], ["MSE", () =>
       t.diagnostic(`${played} played; resident ${(before.mast_resident_memory_bytes / 2 ** 20).toFixed(1)} MiB, grown by ${(grown / 1024).toFixed(0)} KiB over ${READERS}`);
       assert.equal(last.mast_reads_total - before.mast_reads_total, READERS);
       assert.ok(grown < 2 * 1024 * 1024 + READERS * 50, `grown by ${grown} bytes`);
-      assert.equal(last.mast_open_fds, before.mast_open_fds);
+      assert.ok(last.mast_open_fds <= before.mast_open_fds + 2, `${before.mast_open_fds} descriptors before, ${last.mast_open_fds} after`);
     } finally {
       publisher.kill("SIGTERM");
       await exitOf(publisher);
