@@ -46,6 +46,7 @@ struct config_streams {
     uint64_t history_max;
     int64_t history_max_time;
     int64_t ready_after;
+    int64_t fanout_wait;
     uint64_t memory_max;
     uint32_t max;
 };

@@ -126,6 +126,8 @@ static int start_engine(struct serve *s, bool demo, struct error *err)
         .history_max_bytes = (uint32_t)c->history_max,
         .history_max_ms = (uint32_t)(c->history_max_time / NS_PER_MS),
         .ready_after_ms = (uint32_t)(c->ready_after / NS_PER_MS),
+        .fanout_wait_ms = (uint32_t)(c->fanout_wait / NS_PER_MS),
+        .fanout_wait_none = c->fanout_wait == 0,
         .memory_max_bytes = c->memory_max,
         .streams_max = c->max,
     };

@@ -39,6 +39,10 @@ static void fill_config(struct engine_config *to, const struct engine_config *fr
     set_default(&to->ready_after_ms, 500);
     set_default(&to->streams_max, 10000);
     set_default(&to->access_timeout_ms, 10000);
+    set_default(&to->fanout_wait_ms, 40);
+    if (to->fanout_wait_none) {
+        to->fanout_wait_ms = 0;
+    }
     if (to->memory_max_bytes == 0) {
         to->memory_max_bytes = default_memory_max();
     }
@@ -229,6 +233,7 @@ static struct stream *stream_new(struct engine *e, struct engine_loop *home, con
     s->limits = (struct ring_limits){c->history_max_bytes, c->history_max_ms * NS_PER_MS,
                                      c->history_slack_ms * NS_PER_MS};
     s->continuity_ms = c->continuity_ms;
+    s->fanout_wait_ns = c->fanout_wait_ms * NS_PER_MS;
     s->ready_after_ms = c->ready_after_ms;
     s->policy = c->publish_policy;
     stream_home_init(s);

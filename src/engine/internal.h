@@ -9,6 +9,7 @@
  * home loop frees it. A publisher or reader handle lives until its session closes it; other loops know it by its id only.
  */
 #include "base/list.h"
+#include "engine/pacing.h"
 #include "engine/ring.h"
 #include "engine/stamp.h"
 #include "engine/stream.h"
@@ -196,6 +197,9 @@ struct replica {
     bool key_wanted;
     uint64_t bytes_out;
     uint64_t dropped;
+    struct pacing pacing;
+    bool video_waits;           /* a picture came since the last fan-out */
+    struct loop_timer *paced;   /* made when a fan-out is first held back */
     struct loop_task fanout; /* LOOP_STAGE_FANOUT */
     struct loop_task report; /* LOOP_STAGE_NOTIFY: tells the home what this loop's readers need */
 };
@@ -278,6 +282,7 @@ struct stream {
     struct list node; /* in home->streams */
     struct replica replica;
     struct sub *subs;
+    int64_t fanout_wait_ns;
     struct ring_limits limits;
     uint32_t continuity_ms;
     uint32_t ready_after_ms;

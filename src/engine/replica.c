@@ -5,6 +5,8 @@
 #include "engine/internal.h"
 #include "engine/reader.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
 
 /* ---- what the home must know ---- */
@@ -208,7 +210,9 @@ static void on_fanout(struct loop_task *t)
 {
     struct replica *rep = CONTAINER_OF(t, struct replica, fanout);
     struct ring_limits limits = replica_limits(rep);
+    int64_t from_ns = rep->n_active > 0 ? clock_thread_ns() : 0;
     rep->pass++;
+    rep->video_waits = false;
     if (rep->told != rep->view.version) {
         rep->told = rep->view.version;
         wake_all(rep);
@@ -216,11 +220,34 @@ static void on_fanout(struct loop_task *t)
         wake_active(rep);
     }
     ring_trim(&rep->ring, &limits);
+    if (from_ns > 0) {
+        pacing_took(&rep->pacing, clock_thread_ns() - from_ns, clock_mono_ns());
+    }
 }
 
 static void wake(struct replica *rep)
 {
     loop_defer(rep->el->loop, LOOP_STAGE_FANOUT, &rep->fanout);
+}
+
+static void on_paced(void *user)
+{
+    wake(user);
+}
+
+/* New samples may wait a little for more of their like (pacing.h); news never do. */
+static void wake_paced(struct replica *rep)
+{
+    int64_t wait_ns = pacing_due_ns(&rep->pacing, rep->video_waits) - loop_now_ns(rep->el->loop);
+    if (wait_ns < NS_PER_MS || rep->told != rep->view.version) {
+        wake(rep);
+        return;
+    }
+    if (!rep->paced) {
+        rep->paced = loop_timer_new(rep->el->loop, on_paced, rep);
+    }
+    /* Anew each time: a picture makes what audio waited for come sooner. */
+    loop_timer_start(rep->paced, (uint64_t)(wait_ns / NS_PER_MS));
 }
 
 /* ---- writing ---- */
@@ -237,12 +264,13 @@ void replica_push(struct replica *rep, struct sample **samples, unsigned n)
 {
     struct ring_limits limits = replica_limits(rep);
     for (unsigned i = 0; i < n; i++) {
+        rep->video_waits |= (rep->view.video_mask >> samples[i]->track & 1) != 0;
         ring_push(&rep->ring, &samples[i], &limits);
     }
     if (rep->view.state == READER_LIVE) {
         rep->visible = rep->ring.next;
     }
-    wake(rep);
+    wake_paced(rep);
 }
 
 void replica_set_view(struct replica *rep, const struct view *v)
@@ -327,6 +355,7 @@ void replica_init(struct replica *rep, struct stream *s, struct engine_loop *el,
                   enum replica_state state)
 {
     *rep = (struct replica){.stream = s, .el = el, .state = state, .limits = s->limits};
+    rep->pacing.max_ns = s->fanout_wait_ns;
     list_init(&rep->node);
     loop_task_init(&rep->fanout, on_fanout);
     loop_task_init(&rep->report, on_report);
@@ -337,6 +366,7 @@ void replica_done(struct replica *rep)
     assert(rep->n_readers == 0);
     loop_task_cancel(&rep->fanout);
     loop_task_cancel(&rep->report);
+    rep->paced = loop_timer_free(rep->paced);
     ring_done(&rep->ring);
     view_done(&rep->view);
     free(rep->readers);

@@ -253,7 +253,6 @@ void stream_home_init(struct stream *s)
     list_append(&s->home->streams, &s->node);
     replica_init(&s->replica, s, s->home, REPLICA_OPEN);
     s->replicas[s->home->index] = &s->replica;
-    s->replica.limits = s->limits;
     stamp_init(&s->stamp, (uint64_t)(clock_wall_ns() / NS_PER_MS));
     /* No group is "the newest" before the first: the first one starts history. */
     ring_reset(&s->replica.ring, 0, s->stamp.group);

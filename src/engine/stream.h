@@ -39,6 +39,8 @@ struct engine_config {
     uint32_t ready_after_ms;       /* after the first key frame, when a track still has no parameters; 500 */
     uint64_t memory_max_bytes;     /* media memory budget; 0 = 25 % of RAM */
     uint32_t streams_max;          /* 10000 */
+    uint32_t fanout_wait_ms;       /* how long samples may wait for others when readers are many (pacing.h); 40 */
+    bool fanout_wait_none;         /* true: 0 ms instead of the default */
     uint32_t access_timeout_ms;    /* an access question unanswered this long is refused; 10000 */
 };
 
