@@ -45,14 +45,17 @@ test-unit: build
 
 # One media test at a time: they share two cores with the encoders they start.
 test-e2e: test-unit test/e2e/node_modules/.package-lock.json
-	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) node --test --test-concurrency=1 .
+	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) node --test --test-concurrency=1 *.test.mjs
 
 test/e2e/node_modules/.package-lock.json: test/e2e/package-lock.json
 	@cd test/e2e && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
+# What takes minutes, or programs of some size (OBS, VLC); and reading for a minute what the short test reads for seconds.
 test-long: test-unit test/e2e/node_modules/.package-lock.json
-	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) MAST_LONG=1 node --test --test-concurrency=1 long/
+	@tools/deps test-long
+	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) MAST_LONG=1 \
+		node --test --test-concurrency=1 rtmp.test.mjs long/*.test.mjs
 
 bench: build
 	@tools/deps bench

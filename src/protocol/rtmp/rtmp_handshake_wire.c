@@ -148,11 +148,13 @@ static void answer_digest(struct rtmp_handshake *h, uint8_t *s1, uint8_t *s2)
     hmac(BYTES(key, DIGEST_LEN), BYTES(s2, signed_len), BYTES(NULL, 0), s2 + signed_len);
 }
 
-/* 5.2.4: C2 and S2 return the other's block, with the time it was read in the second field. */
-static void echo(struct rtmp_handshake *h, uint8_t *block)
+/*
+ * C2 and S2 return the other's block. 5.2.4 has the time it was read in the second field, but librtmp compares the whole of
+ * it (OBS logs "client signature does not match"), and nobody misses that time.
+ */
+static void echo(const struct rtmp_handshake *h, uint8_t *block)
 {
     memcpy(block, h->first + 1, RTMP_HANDSHAKE_SIZE);
-    put_u32be(block + 4, h->now_ms);
 }
 
 static void answer_as_server(struct rtmp_handshake *h, struct out *out)

@@ -40,13 +40,14 @@ static void test_both_roles(void **state)
         assert_int_equal(feed(server, out_view(&c), steps[i], &s, &left, NULL), 0);
         assert_int_equal(s.len, FIRST + RTMP_HANDSHAKE_SIZE);
         assert_int_equal(rtmp_handshake_kind(server), RTMP_HANDSHAKE_SIMPLE);
+        /* S2 returned C1, as librtmp compares it. */
+        assert_memory_equal(s.data + FIRST, c.data + 1, RTMP_HANDSHAKE_SIZE);
         out_puts(&s, "chunks");
         c.len = 0;
         assert_int_equal(feed(client, out_view(&s), steps[i], &c, &left, NULL), 1);
         assert_int_equal(left, 6);
         assert_int_equal(c.len, RTMP_HANDSHAKE_SIZE);
-        /* C2 returns S1, and S2 returned C1, but for the time of reading. */
-        assert_memory_equal(c.data + 8, s.data + 1 + 8, RTMP_HANDSHAKE_SIZE - 8);
+        assert_memory_equal(c.data, s.data + 1, RTMP_HANDSHAKE_SIZE);
         out_puts(&c, "more");
         assert_int_equal(feed(server, out_view(&c), steps[i], &s, &left, NULL), 1);
         assert_int_equal(left, 4);
