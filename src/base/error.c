@@ -4,17 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
-int error_set(struct error *err, int code, const char *where, const char *fmt, ...)
+void error_fill(struct error *err, int code, const char *where, const char *fmt, ...)
 {
-    if (err) {
-        va_list ap;
-        err->code = code;
-        snprintf(err->where, sizeof(err->where), "%s", where ? where : "");
-        va_start(ap, fmt);
-        vsnprintf(err->text, sizeof(err->text), fmt, ap);
-        va_end(ap);
+    va_list ap;
+    if (!err) {
+        return;
     }
-    return code;
+    err->code = code;
+    snprintf(err->where, sizeof(err->where), "%s", where ? where : "");
+    va_start(ap, fmt);
+    vsnprintf(err->text, sizeof(err->text), fmt, ap);
+    va_end(ap);
 }
 
 void error_prefix(struct error *err, const char *prefix)
@@ -25,12 +25,7 @@ void error_prefix(struct error *err, const char *prefix)
     }
     /* An index such as "[3]" joins its list without a dot. */
     const char *dot = err->where[0] && err->where[0] != '[' ? "." : "";
-    size_t n = strlen(prefix);
-    if (n >= sizeof(joined)) {
-        n = sizeof(joined) - 1;
-    }
-    memcpy(joined, prefix, n);
-    snprintf(joined + n, sizeof(joined) - n, "%s%s", dot, err->where);
+    snprintf(joined, sizeof(joined), "%s%s%s", prefix, dot, err->where);
     memcpy(err->where, joined, sizeof(joined));
 }
 

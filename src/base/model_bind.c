@@ -306,7 +306,7 @@ static int bind_string(struct binder *b, const struct model_field *f, char **mem
         return no_memory(b);
     }
     for (size_t i = 0; i < text.len; i++) {
-        copy[i] = f->lower ? (char)tolower(text.data[i]) : (char)text.data[i];
+        copy[i] = (char)(f->lower ? tolower(text.data[i]) : text.data[i]);
     }
     copy[text.len] = '\0';
     free(*member);
@@ -661,15 +661,13 @@ static int bind_tag(struct binder *b, struct form *s, const struct node *n, cons
     const struct model_field *f = model_find(s->m, s->m->tag);
     const struct node *member = find_member(n, f);
     const struct model_variant *before = model_variant_of(s->m, s->obj);
-    int value = (int)int_load(f, member_of(s->obj, f));
     if (member) {
         struct path at = {path, model_key(f), 0};
         if (before) {
             model_done(before->model, (char *)s->obj + before->offset);
         }
         int r = bind_member(b, s->m, s->obj, f, member, &at);
-        value = (int)int_load(f, member_of(s->obj, f));
-        s->variant = model_variant_for(s->m, value);
+        s->variant = model_variant_for(s->m, (int)int_load(f, member_of(s->obj, f)));
         if (s->variant &&
             model_try_init(s->variant->model, (char *)s->obj + s->variant->offset) < 0) {
             return r < 0 ? r : no_memory(b);

@@ -146,8 +146,10 @@ static void write_plain(const struct node *n, struct json *j)
 static void write_real(double v, struct json *j)
 {
     char buf[40];
+    char real[sizeof(buf) + 2];
     json_format_double(v, buf);
-    json_raw(j, strpbrk(buf, ".e") ? buf : strcat(buf, ".0"));
+    snprintf(real, sizeof(real), "%s%s", buf, strpbrk(buf, ".e") ? "" : ".0");
+    json_raw(j, real);
 }
 
 void node_write(const struct node *n, struct json *j)

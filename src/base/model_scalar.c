@@ -160,7 +160,7 @@ char *duration_str(int64_t ns, char *buf)
     };
     size_t n = 0;
     if (ns <= 0) {
-        return strcpy(buf, "0s");
+        return memcpy(buf, "0s", sizeof("0s"));
     }
     for (size_t i = 0; i < ARRAY_LEN(units); i++) {
         if (ns >= units[i].factor) {

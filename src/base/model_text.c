@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/model_impl.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -174,6 +175,7 @@ static const char *match_key(const char *key, const char *name)
 /* The path of the field that a variable's name (without the prefix) means. Sections are tried in table order. */
 static bool env_path(const struct model *m, const char *name, unsigned depth, struct out *path)
 {
+    assert(name);
     if (depth > 8) {
         return false;
     }

@@ -149,10 +149,10 @@ static int read_members(struct reader *y, struct node *n, struct map *seen)
             return r;
         }
         r = read_key(y, &key_ev, seen, &key);
-        if (r == 0) {
+        if (r >= 0) {
             r = next(y, &value_ev);
         }
-        if (r == 0) {
+        if (r >= 0) {
             r = read_value(y, &value_ev, &child);
         }
         if (r < 0) {

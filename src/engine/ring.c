@@ -8,7 +8,7 @@
 /* What a sample costs beside its payload: itself and its slot. Forms are shared and as large as the payload at most. */
 static uint64_t cost(const struct sample *s)
 {
-    return sizeof(*s) + sizeof(s) + (s->payload ? s->payload->len : 0);
+    return sizeof(*s) + sizeof(void *) + (s->payload ? s->payload->len : 0);
 }
 
 static void drop_first(struct ring *r)

@@ -204,6 +204,7 @@ static void close_gracefully(struct http_conn *hc)
 struct conn *http_conn_upgrade(struct http_conn *hc, struct bytes head, struct out *ret_rest)
 {
     struct conn *c = hc->c;
+    assert(hc->state != HTTP_CONN_BODY); /* a handler has it */
     struct http_reply *p = TAKE_PTR(hc->reply);
     out_bytes(ret_rest, hc->processing ? hc->view : out_view(&hc->in));
     conn_send_bytes(c, head);

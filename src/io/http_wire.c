@@ -232,7 +232,7 @@ static bool query_decode(const uint8_t *p, const uint8_t *end, char *buf, size_t
         if (c <= 0 || n + 1 >= size) {
             return false;
         }
-        buf[n++] = plus ? ' ' : (char)c;
+        buf[n++] = (char)(plus ? ' ' : c);
     }
     if (size == 0) {
         return false;

@@ -272,7 +272,7 @@ void proc_redact(char *line, const char *secret)
         return;
     }
     for (char *at = line; (at = strstr(at, secret)) != NULL; at += 3) {
-        memcpy(at, "***", 3);
+        memset(at, '*', 3);
         memmove(at + 3, at + n, strlen(at + n) + 1);
     }
 }

@@ -57,7 +57,7 @@ _Static_assert(ARRAY_LEN(next_states) == SUPERVISOR_STATE_N, "");
 static void set_state(struct supervisor *s, enum supervisor_state next, const char *reason)
 {
     enum supervisor_state old = s->state;
-    assert(next_states[old] & BIT(next));
+    assert(old < SUPERVISOR_STATE_N && next_states[old] & BIT(next));
     loop_timer_stop(s->timer); /* both waits belong to the state that ends */
     s->state = next;
     snprintf(s->reason, sizeof(s->reason), "%s", reason);

@@ -135,6 +135,7 @@ static int check_readable(const char *path, struct error *err)
 
 static int load_server(SSL_CTX *ctx, const struct tls_context *t, struct error *err)
 {
+    assert(t->cert_file && t->key_file);
     int r = check_readable(t->cert_file, err);
     if (r == 0) {
         r = check_readable(t->key_file, err);

@@ -256,10 +256,11 @@ unsigned ws_frame_header(uint8_t header[WS_HEADER_MAX], uint64_t len)
 }
 
 /* Moves the tracker past n bytes of the vectors. */
-static void follow(struct ws *w, const struct iovec *iov, size_t n)
+static void follow(struct ws *w, const struct iovec *iov, int n_iov, size_t n)
 {
-    for (; n > 0; iov++) {
-        struct bytes b = BYTES(iov->iov_base, MIN(iov->iov_len, n));
+    for (int i = 0; n > 0; i++) {
+        assert(i < n_iov);
+        struct bytes b = BYTES(iov[i].iov_base, MIN(iov[i].iov_len, n));
         n -= b.len;
         while (b.len > 0) {
             size_t used = ws_tracker_take(&w->written, b);
@@ -302,7 +303,7 @@ ssize_t ws_writev(struct ws *w, const struct iovec *iov, int n)
     }
     ssize_t taken = conn_writev(w->c, iov, n);
     if (taken > 0) {
-        follow(w, iov, (size_t)taken);
+        follow(w, iov, n, (size_t)taken);
     }
     if (taken >= 0 && waiting && ws_tracker_between(&w->written)) {
         flush_held(w);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "media/opus.h"
 
+#include <assert.h>
 #include <errno.h>
 
 /* E.4.3.1 and "Enhanced Video": frame types */
@@ -170,7 +171,7 @@ static int unsupported_fourcc(struct flv_iter *it, uint32_t fourcc, struct error
     char text[5] = {0};
     for (int i = 0; i < 4; i++) {
         char c = (char)(fourcc >> (24 - 8 * i));
-        text[i] = c >= ' ' && c <= '~' ? c : '?';
+        text[i] = (char)(c >= ' ' && c <= '~' ? c : '?');
     }
     const char *where = it->head.kind == TRACK_VIDEO ? "video" : "audio";
     return error_set(err, finish(it, -ENOTSUP), where, "codec '%s' is not supported", text);
@@ -412,6 +413,7 @@ static bool is_legacy(enum codec c)
 /* Enhanced headers: video puts the frame type and a high bit in front, audio the sound format 9. */
 static uint8_t *put_ex(uint8_t *p, enum codec c, bool key, unsigned packet_type)
 {
+    assert(c < CODEC_N);
     unsigned high = codec_kind(c) == TRACK_AUDIO ? AUDIO_EX : 8u | (key ? FRAME_KEY : FRAME_INTER);
     p = put_u8(p, (uint8_t)(high << 4 | packet_type));
     return put_bytes(p, BYTES(fourccs[c], 4));

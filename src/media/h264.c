@@ -287,7 +287,7 @@ int h264_config_build(const struct h264_config *c, struct buf **ret, struct erro
         p = put_u8(p, 0xfc | sps.chroma_format_idc);
         p = put_u8(p, (uint8_t)(0xf8 | (sps.bit_depth_luma - 8)));
         p = put_u8(p, (uint8_t)(0xf8 | (sps.bit_depth_chroma - 8)));
-        p = put_u8(p, 0); /* no SPS extensions */
+        (void)put_u8(p, 0); /* no SPS extensions */
     }
     *ret = b;
     return 0;

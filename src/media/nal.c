@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <errno.h>
 
 static const uint8_t *start_code(const uint8_t *p, const uint8_t *end)
@@ -76,6 +77,7 @@ static bool walks(struct nal_iter it)
 
 struct nal_iter nal_iter_init(struct bytes au, unsigned length_size)
 {
+    assert(au.data || au.len == 0);
     struct nal_iter it = {au.data, au.data ? au.data + au.len : au.data, length_size};
     if (length_size == 0) {
         it.length_size = 4;

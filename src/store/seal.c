@@ -260,8 +260,8 @@ static void out_wipe(struct out *o)
 }
 
 /* Encrypts into box: nonce, ciphertext, tag. */
-static bool encrypt(const struct key *k, const struct seal_place *place, struct bytes clear,
-                    struct out *box)
+static bool encrypt_box(const struct key *k, const struct seal_place *place, struct bytes clear,
+                        struct out *box)
 {
     _cleanup_(cipher_freep) EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     _cleanup_(out_done) struct out aad = {0};
@@ -308,7 +308,7 @@ int seal_text(const struct seal_ring *ring, const struct seal_place *place, cons
     if (in.len > SEAL_CLEAR_MAX) {
         return -EFBIG;
     }
-    if (!encrypt(&ring->keys[0], place, in, &box)) {
+    if (!encrypt_box(&ring->keys[0], place, in, &box)) {
         return -EIO;
     }
     out_printf(&text, MARK "%s:", ring->keys[0].id);

@@ -49,8 +49,8 @@ static const char *const sql[] = {
     [ST_GET] =
         "SELECT kind, id, version, updated_ns, body FROM document WHERE kind = ?1 AND id = ?2",
     [ST_LIST] =
-        "SELECT kind, id, version, updated_ns, body FROM document WHERE kind = ?1 AND id > ?2"
-        " ORDER BY id LIMIT ?3",
+        ("SELECT kind, id, version, updated_ns, body FROM document WHERE kind = ?1 AND id > ?2"
+         " ORDER BY id LIMIT ?3"),
     [ST_REVISION] = "UPDATE meta SET value = ?1 WHERE key = 'revision'",
 };
 _Static_assert(ARRAY_LEN(sql) == ST_N, "");
