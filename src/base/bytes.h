@@ -16,7 +16,7 @@ struct bytes {
     size_t len;
 };
 
-#define BYTES(p, n) ((struct bytes){(const uint8_t *)(p), (n)})
+#define BYTES(p, n)  ((struct bytes){(const uint8_t *)(p), (n)})
 #define BYTES_STR(s) BYTES((s), strlen(s))
 
 static inline bool bytes_equal(struct bytes a, struct bytes b)
@@ -125,7 +125,8 @@ struct out {
 
 void out_done(struct out *o);
 void out_reserve(struct out *o, size_t more);
-uint8_t *out_extend(struct out *o, size_t n); /* n more bytes, uninitialised; valid until the next append */
+uint8_t *out_extend(struct out *o,
+                    size_t n); /* n more bytes, uninitialised; valid until the next append */
 void out_bytes(struct out *o, struct bytes b);
 void out_mem(struct out *o, const void *p, size_t n);
 void out_puts(struct out *o, const char *s);

@@ -27,11 +27,11 @@ void *mem_try_realloc(void *p, size_t size);
 /* Tests only: the n-th mem_try_x() of this thread from now on fails (0 = the next), and all after it; -1 turns it off. */
 void mem_fail_after(long n);
 
-#define mem_new(type)            ((type *)mem_zalloc(sizeof(type)))
-#define mem_new_array(type, n)   ((type *)mem_zalloc(sizeof(type) * (size_t)(n)))
+#define mem_new(type)          ((type *)mem_zalloc(sizeof(type)))
+#define mem_new_array(type, n) ((type *)mem_zalloc(sizeof(type) * (size_t)(n)))
 
-#define _cleanup_(fn)            __attribute__((cleanup(fn)))
-#define _cleanup_free_           _cleanup_(mem_freep)
+#define _cleanup_(fn)  __attribute__((cleanup(fn)))
+#define _cleanup_free_ _cleanup_(mem_freep)
 static inline void mem_freep(void *pp)
 {
     free(*(void **)pp);

@@ -24,10 +24,11 @@ struct access_request {
     enum access_action action;
     const char *protocol; /* "rtmp", "rtmps", "mse", "hls", ... */
     const char *path;     /* as asked for: already checked by stream_path_check() */
-    const char *query;    /* raw, without "?": keys and tokens may be in it; never logged, never part of a path */
+    const char *
+        query; /* raw, without "?": keys and tokens may be in it; never logged, never part of a path */
     const char *user;
     const char *password;
-    const char *token; /* Bearer */
+    const char *token;  /* Bearer */
     const char *origin; /* WebSocket and page requests */
     const struct sockaddr *peer;
     bool encrypted;
@@ -35,11 +36,11 @@ struct access_request {
 };
 
 struct access_answer {
-    int result;       /* 0 = granted; -EACCES refused, -EPERM credentials missing, -EBUSY, -ETIMEDOUT ... */
-    struct error err; /* when refused: what may be told to the peer */
-    char path[201];   /* the stream's path, which the answerer may map */
-    int64_t expires_mono_ns; /* 0 = never */
-    uint64_t serial;  /* access_revoke() of this serial ends the session */
+    int result; /* 0 = granted; -EACCES refused, -EPERM credentials missing, -EBUSY, -ETIMEDOUT ... */
+    struct error err;          /* when refused: what may be told to the peer */
+    char path[201];            /* the stream's path, which the answerer may map */
+    int64_t expires_mono_ns;   /* 0 = never */
+    uint64_t serial;           /* access_revoke() of this serial ends the session */
     uint32_t max_bitrate_kbps; /* publish; 0 = no limit */
 };
 

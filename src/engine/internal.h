@@ -198,10 +198,10 @@ struct replica {
     uint64_t bytes_out;
     uint64_t dropped;
     struct pacing pacing;
-    bool video_waits;           /* a picture came since the last fan-out */
-    struct loop_timer *paced;   /* made when a fan-out is first held back */
-    struct loop_task fanout; /* LOOP_STAGE_FANOUT */
-    struct loop_task report; /* LOOP_STAGE_NOTIFY: tells the home what this loop's readers need */
+    bool video_waits;         /* a picture came since the last fan-out */
+    struct loop_timer *paced; /* made when a fan-out is first held back */
+    struct loop_task fanout;  /* LOOP_STAGE_FANOUT */
+    struct loop_task report;  /* LOOP_STAGE_NOTIFY: tells the home what this loop's readers need */
 };
 
 void replica_init(struct replica *rep, struct stream *s, struct engine_loop *el,

@@ -31,23 +31,26 @@ enum publish_policy {
 struct engine_config {
     struct access_answerer access;
     enum publish_policy publish_policy;
-    uint32_t continuity_ms;        /* how long readers wait for a publisher's return; 10000 */
-    bool continuity_none;          /* true: 0 ms instead of the default */
-    uint32_t history_max_bytes;    /* per stream; 16 MiB */
-    uint32_t history_max_ms;       /* 15000 */
-    uint32_t history_slack_ms;     /* kept before the newest key frame, for readers that are a little late; 3000 */
-    uint32_t ready_after_ms;       /* after the first key frame, when a track still has no parameters; 500 */
-    uint64_t memory_max_bytes;     /* media memory budget; 0 = 25 % of RAM */
-    uint32_t streams_max;          /* 10000 */
-    uint32_t fanout_wait_ms;       /* how long samples may wait for others when readers are many (pacing.h); 40 */
-    bool fanout_wait_none;         /* true: 0 ms instead of the default */
-    uint32_t access_timeout_ms;    /* an access question unanswered this long is refused; 10000 */
+    uint32_t continuity_ms;     /* how long readers wait for a publisher's return; 10000 */
+    bool continuity_none;       /* true: 0 ms instead of the default */
+    uint32_t history_max_bytes; /* per stream; 16 MiB */
+    uint32_t history_max_ms;    /* 15000 */
+    uint32_t
+        history_slack_ms; /* kept before the newest key frame, for readers that are a little late; 3000 */
+    uint32_t
+        ready_after_ms; /* after the first key frame, when a track still has no parameters; 500 */
+    uint64_t memory_max_bytes; /* media memory budget; 0 = 25 % of RAM */
+    uint32_t streams_max;      /* 10000 */
+    uint32_t
+        fanout_wait_ms; /* how long samples may wait for others when readers are many (pacing.h); 40 */
+    bool fanout_wait_none;      /* true: 0 ms instead of the default */
+    uint32_t access_timeout_ms; /* an access question unanswered this long is refused; 10000 */
 };
 
 struct engine;
 /* loops: the media loops (not yet started or idle), control: where state events are delivered. Control thread. */
-struct engine *engine_new(const struct engine_config *config, struct loop *control, struct loop *const *loops,
-                          unsigned n_loops);
+struct engine *engine_new(const struct engine_config *config, struct loop *control,
+                          struct loop *const *loops, unsigned n_loops);
 /* Closes every publisher and reader (their on_close comes), and frees; media loops must still run. NULL is fine. */
 struct engine *engine_free(struct engine *e);
 /* May be called at run time, from the control loop; applies to streams from now on. */
@@ -71,12 +74,14 @@ struct publisher_info {
     const char *protocol; /* "rtmp" */
     const char *remote;   /* peer address text */
     const char *agent;    /* what the peer calls itself; may be NULL */
-    uint64_t access_serial;          /* both from the access answer: access_revoke() and expiry end the session */
-    int64_t access_expires_mono_ns;  /* 0 = never */
+    uint64_t
+        access_serial; /* both from the access answer: access_revoke() and expiry end the session */
+    int64_t access_expires_mono_ns; /* 0 = never */
 };
 
-struct publisher *publisher_open(struct engine *e, struct loop *l, const struct publisher_info *info,
-                                 const struct publisher_ops *ops, void *user);
+struct publisher *publisher_open(struct engine *e, struct loop *l,
+                                 const struct publisher_info *info, const struct publisher_ops *ops,
+                                 void *user);
 /*
  * The announced tracks, params NULL when not known yet; track numbers in samples index this list. May be called again when
  * more is known or parameters change. A codec change against the stream's contract takes the publisher off air with a reason
@@ -100,13 +105,13 @@ struct reader;
 enum reader_state {
     READER_WAITING, /* no stream, no publisher within the window, or not ready yet: nothing to read */
     READER_LIVE,    /* tracks are known; samples come */
-    READER_ENDED,   /* the publisher went and the window passed; goes back to WAITING or LIVE when one returns */
+    READER_ENDED, /* the publisher went and the window passed; goes back to WAITING or LIVE when one returns */
     READER_STATE_N,
 };
 
 enum replay_policy {
-    REPLAY_EXACT,    /* from the newest key frame in history, true stamps: HLS, RTMP, relays, MSE */
-    REPLAY_LIVE,     /* the same samples, stamps squeezed just below live, history audio skipped (reader_stamps()) */
+    REPLAY_EXACT, /* from the newest key frame in history, true stamps: HLS, RTMP, relays, MSE */
+    REPLAY_LIVE, /* the same samples, stamps squeezed just below live, history audio skipped (reader_stamps()) */
     REPLAY_NEXT_KEY, /* ?start=live: nothing from history, waits for the next key frame */
     REPLAY_POLICY_N,
 };
@@ -128,10 +133,11 @@ struct reader_info {
     const char *remote;
     const char *agent;
     enum replay_policy replay;
-    form_mask forms;    /* forms this reader will use: made on the home loop before fan-out */
+    form_mask forms;     /* forms this reader will use: made on the home loop before fan-out */
     uint32_t track_mask; /* tracks wanted by index; 0 = all */
-    bool audio_resumes;  /* after falling behind, audio goes on at once instead of with the next group's key */
-    bool wait;           /* true: a path that nobody publishes is WAITING; false: on_close -ENOENT */
+    bool
+        audio_resumes; /* after falling behind, audio goes on at once instead of with the next group's key */
+    bool wait; /* true: a path that nobody publishes is WAITING; false: on_close -ENOENT */
     uint64_t access_serial; /* as publisher_info */
     int64_t access_expires_mono_ns;
 };
@@ -151,7 +157,8 @@ unsigned reader_tracks(const struct reader *r, const struct track_params *ret[TR
 struct sample *reader_peek(struct reader *r, unsigned k);
 void reader_advance(struct reader *r, unsigned n); /* drops n samples that were peeked */
 /* What to write for s under REPLAY_LIVE; s's own stamps otherwise. */
-void reader_stamps(struct reader *r, const struct sample *s, int64_t *ret_dts_ns, int64_t *ret_pts_ns);
+void reader_stamps(struct reader *r, const struct sample *s, int64_t *ret_dts_ns,
+                   int64_t *ret_pts_ns);
 /* No on_samples until resumed: the session waits for its socket. */
 void reader_pause(struct reader *r);
 void reader_resume(struct reader *r);
@@ -181,9 +188,9 @@ struct session_info { /* a publisher or a reader */
     int64_t since_wall_ns;
     uint64_t bytes;
     uint64_t samples;
-    uint64_t dropped;    /* samples skipped because it was too slow */
-    int64_t behind_ns;   /* newest sample's dts - next to send; 0 for publishers */
-    bool on_air;         /* publishers */
+    uint64_t dropped;  /* samples skipped because it was too slow */
+    int64_t behind_ns; /* newest sample's dts - next to send; 0 for publishers */
+    bool on_air;       /* publishers */
     enum reader_state state;
 };
 
@@ -199,12 +206,13 @@ struct stream_info {
     bool has_publisher;
     struct session_info publisher;
     unsigned n_readers;
-    struct session_info *readers; /* only from engine_show(): n_listed of them, at most 1000; owned by the info */
+    struct session_info
+        *readers; /* only from engine_show(): n_listed of them, at most 1000; owned by the info */
     unsigned n_listed;
     uint64_t bytes_in, bytes_out, dropped;
     uint32_t bitrate_in_bps;
     uint32_t history_ms, history_bytes;
-    bool waiting;  /* a publisher waits off air, or the stream waits for one to return */
+    bool waiting; /* a publisher waits off air, or the stream waits for one to return */
     char reason[120];
 };
 
@@ -216,12 +224,13 @@ typedef void (*engine_show_fn)(void *user, const struct stream_info *info);
 void engine_show(struct engine *e, const char *path, engine_show_fn done, void *user);
 /* Ends one session by id (-ENOENT when it is gone); id "publisher" or "readers" or "all" means those of the stream. */
 typedef void (*engine_done_fn)(void *user, int r);
-void engine_kick(struct engine *e, const char *path, const char *id, engine_done_fn done, void *user);
+void engine_kick(struct engine *e, const char *path, const char *id, engine_done_fn done,
+                 void *user);
 
 /* Any thread. Every kind of object has a live gauge; tests assert zero at the end. */
 struct engine_gauges {
     uint64_t streams, publishers, readers, replicas;
-    uint64_t samples, bytes;   /* media memory held, all loops */
+    uint64_t samples, bytes; /* media memory held, all loops */
     uint64_t memory_max_bytes;
     uint64_t publishes_total, reads_total, refused_total;
     uint64_t bytes_in_total, bytes_out_total, samples_in_total, samples_dropped_total;
@@ -238,6 +247,6 @@ enum stream_event {
     STREAM_EVENT_READER_LEFT,
     STREAM_EVENT_N,
 };
-typedef void (*engine_event_fn)(void *user, enum stream_event event, const char *path, const char *session_id,
-                                const char *reason);
+typedef void (*engine_event_fn)(void *user, enum stream_event event, const char *path,
+                                const char *session_id, const char *reason);
 void engine_set_event_fn(struct engine *e, engine_event_fn fn, void *user);

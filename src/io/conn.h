@@ -103,8 +103,8 @@ struct conn_connect {
     const char *server_name;
     unsigned timeout_ms; /* 0 = 10 s */
 };
-struct conn *conn_connect(struct loop *l, const struct conn_connect *how, const struct conn_ops *ops,
-                          void *user);
+struct conn *conn_connect(struct loop *l, const struct conn_connect *how,
+                          const struct conn_ops *ops, void *user);
 
 /*
  * Listening. One listener object spans several loops: each loop accepts on its own socket (SO_REUSEPORT), so a connection
@@ -122,8 +122,9 @@ struct listener_config {
 /* Called on the loop that accepted; the callee owns c and sets its ops before it returns (TLS: on_open follows). */
 typedef void (*listener_accept_fn)(void *user, struct conn *c);
 /* Control thread. Returns NULL and fills err when the address cannot be bound. Accepting starts at once. */
-struct listener *listener_open(const struct listener_config *config, struct loop *const *loops, unsigned n_loops,
-                               listener_accept_fn accept, void *user, struct error *err);
+struct listener *listener_open(const struct listener_config *config, struct loop *const *loops,
+                               unsigned n_loops, listener_accept_fn accept, void *user,
+                               struct error *err);
 uint16_t listener_port(const struct listener *l);
 uint64_t listener_live(const struct listener *l);     /* connections now */
 uint64_t listener_accepted(const struct listener *l); /* total */

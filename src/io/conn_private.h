@@ -14,10 +14,10 @@ enum conn_state {
     CONN_CONNECTING, /* resolving, then TCP; conn_connect.c has it */
     CONN_HANDSHAKE,  /* TLS */
     CONN_OPEN,
-    CONN_ENDED,      /* broken or over: the owner knows, or will hear of it from the work task; it has to close */
-    CONN_FLUSHING,   /* conn_close_gracefully(): what is queued goes out */
-    CONN_LINGERING,  /* our side is shut; input is thrown away until the peer's end, so that no reset eats our last bytes */
-    CONN_CLOSED,     /* waits for its memory to be freed */
+    CONN_ENDED, /* broken or over: the owner knows, or will hear of it from the work task; it has to close */
+    CONN_FLUSHING,  /* conn_close_gracefully(): what is queued goes out */
+    CONN_LINGERING, /* our side is shut; input is thrown away until the peer's end, so that no reset eats our last bytes */
+    CONN_CLOSED,    /* waits for its memory to be freed */
     CONN_STATE_N,
 };
 
@@ -55,8 +55,9 @@ struct conn {
     bool free_now;   /* state CLOSED without a libuv handle: the work task frees */
     size_t drained_low;
     size_t queue_max;
-    struct loop_task work;    /* LOOP_STAGE_WRITE */
-    struct loop_task at_free; /* waits while detached: a loop that is freed does not wait for lingering peers */
+    struct loop_task work; /* LOOP_STAGE_WRITE */
+    struct loop_task
+        at_free; /* waits while detached: a loop that is freed does not wait for lingering peers */
     struct conn_queue queue;
     struct conn_tls *tls;
     struct conn_connecting *connecting;
@@ -71,7 +72,8 @@ struct conn {
 /* A connection without a descriptor in state CONNECTING. */
 struct conn *conn_new(struct loop *l);
 /* Gives c its connected, non-blocking fd and polls it; on failure the fd is closed. State becomes OPEN or, with tls, HANDSHAKE. */
-int conn_attach(struct conn *c, int fd, struct tls_context *tls, bool server, const char *server_name);
+int conn_attach(struct conn *c, int fd, struct tls_context *tls, bool server,
+                const char *server_name);
 /* on_close to the owner, now; state ENDED. err may be NULL. */
 void conn_report_end(struct conn *c, int r, const struct error *err);
 /* The same from the work task: for places where no callback may run. text is static or NULL. */
@@ -83,7 +85,8 @@ void conn_clear_deadline(struct conn *c);
 void conn_addr_set(struct conn_addr *a, const struct sockaddr *sa, socklen_t len);
 
 /* ---- conn_tls.c: one TLS session on the connection's fd ---- */
-int conn_tls_open(struct conn *c, struct tls_context *context, bool server, const char *server_name);
+int conn_tls_open(struct conn *c, struct tls_context *context, bool server,
+                  const char *server_name);
 void conn_tls_free(struct conn *c);
 /* 1 done, 0 waits for the socket, negative: failed, err filled. */
 int conn_tls_handshake(struct conn *c, struct error *err);
@@ -102,7 +105,8 @@ bool conn_tls_crossed(const struct conn *c);
 const char *conn_tls_alpn(const struct conn *c);
 
 /* ---- conn_connect.c ---- */
-void conn_connecting_start(struct conn *c); /* tries the next address unless something is under way */
+void conn_connecting_start(
+    struct conn *c); /* tries the next address unless something is under way */
 void conn_connecting_free(struct conn *c);
 void conn_connecting_expired(struct conn *c);
 

@@ -55,9 +55,11 @@ struct http_route {
 
 /* ---- request (any thread once posted; strings live as long as the request) ---- */
 enum http_method http_request_method(const struct http_request *r);
-const char *http_request_path(const struct http_request *r);  /* decoded, normalised, starts with "/" */
+const char *
+http_request_path(const struct http_request *r); /* decoded, normalised, starts with "/" */
 const char *http_request_query(const struct http_request *r); /* raw, "" when none */
-const char *http_request_param(const struct http_request *r, const char *name); /* of the pattern; NULL when absent */
+const char *http_request_param(const struct http_request *r,
+                               const char *name); /* of the pattern; NULL when absent */
 /* First header of that name (any case), NULL when absent. */
 const char *http_request_header(const struct http_request *r, const char *name);
 /* Decoded value of a query key into buf; false when absent or too long. */
@@ -79,30 +81,33 @@ void http_reply_header(struct http_reply *p, const char *name, const char *value
 /* The whole answer at once; takes *body's reference (may be NULL). Consumes p. */
 void http_reply_send(struct http_reply *p, int status, const char *content_type, struct buf **body);
 /* problem+json (RFC 9457): code is the stable machine word ("not-found"), err the field path and sentence. Consumes p. */
-void http_reply_problem(struct http_reply *p, int status, const char *code, const struct error *err);
+void http_reply_problem(struct http_reply *p, int status, const char *code,
+                        const struct error *err);
 /*
  * A file by descriptor with ranges (RFC 9110 14; several ranges at once are answered with the whole), conditions, ETag and
  * Last-Modified; takes fd. Consumes p. Media routes; read on the loop, so for files that are in the page cache.
  */
-void http_reply_file(struct http_reply *p, int fd, const char *content_type, const char *cache_control);
+void http_reply_file(struct http_reply *p, int fd, const char *content_type,
+                     const char *cache_control);
 /*
  * Streamed answer (chunked): begin, then writes until end, which consumes p. on_gone (any time before the end, also while a
  * whole answer is owed) tells that the client left: p is consumed then, and must not be touched. Without on_gone, writes
  * return -EPIPE from then on. After a negative return only http_reply_end() is left to call.
  */
 void http_reply_begin(struct http_reply *p, int status, const char *content_type);
-int http_reply_write(struct http_reply *p, struct buf **b); /* -ENOBUFS: over the bound (1 MiB queued), stream is cut */
+int http_reply_write(struct http_reply *p,
+                     struct buf **b); /* -ENOBUFS: over the bound (1 MiB queued), stream is cut */
 void http_reply_end(struct http_reply *p);
 void http_reply_on_gone(struct http_reply *p, void (*on_gone)(void *user), void *user);
 /* Media routes: takes the connection off HTTP after a WebSocket handshake; see io/ws.h. */
 
 /* ---- server (control thread) ---- */
 struct http_server_config {
-    const char *server_name; /* Server header; NULL = none */
+    const char *server_name;    /* Server header; NULL = none */
     unsigned header_timeout_ms; /* 10000 */
-    unsigned body_timeout_ms;   /* 30000 without progress (1 KiB of a body, any byte of an answer) */
-    unsigned idle_timeout_ms;   /* 60000 keep-alive */
-    size_t max_body_bytes;      /* 1 MiB */
+    unsigned body_timeout_ms; /* 30000 without progress (1 KiB of a body, any byte of an answer) */
+    unsigned idle_timeout_ms; /* 60000 keep-alive */
+    size_t max_body_bytes;    /* 1 MiB */
     /*
      * Runs before the body is read and before the handler, on the connection's loop, for every routed request: false = it
      * has replied (401, 403, ...), or keeps the reply and will.
@@ -112,13 +117,15 @@ struct http_server_config {
 };
 struct http_server *http_server_new(const struct http_server_config *config, struct loop *control);
 /* Before the first listener. Tables are static and stay valid; user is passed to each handler. Asserts on ambiguous patterns. */
-void http_server_mount(struct http_server *s, const struct http_route *routes, unsigned n, void *user);
+void http_server_mount(struct http_server *s, const struct http_route *routes, unsigned n,
+                       void *user);
 /* Calls each for every mounted route, for OpenAPI. */
-void http_server_each_route(struct http_server *s, void (*each)(void *arg, const struct http_route *r), void *arg);
-int http_server_listen(struct http_server *s, const struct listener_config *config, struct loop *const *loops,
-                       unsigned n_loops, struct error *err);
+void http_server_each_route(struct http_server *s,
+                            void (*each)(void *arg, const struct http_route *r), void *arg);
+int http_server_listen(struct http_server *s, const struct listener_config *config,
+                       struct loop *const *loops, unsigned n_loops, struct error *err);
 struct listener *http_server_listener(struct http_server *s, unsigned i); /* NULL past the last */
-uint64_t http_server_live(const struct http_server *s); /* connections */
+uint64_t http_server_live(const struct http_server *s);                   /* connections */
 /*
  * Stops listening, ends connections (waits for the loops), frees. Replies still owed are dropped when they come; on_gone is
  * called for control replies before this returns. WebSockets have left the server and are closed by their owners.

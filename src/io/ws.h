@@ -67,5 +67,5 @@ struct ws_connect {
     struct tls_context *tls; /* for wss:// */
     unsigned timeout_ms;
 };
-struct ws *ws_connect(struct loop *l, const struct ws_connect *how, const struct ws_ops *ops, void *user,
-                      struct error *err);
+struct ws *ws_connect(struct loop *l, const struct ws_connect *how, const struct ws_ops *ops,
+                      void *user, struct error *err);

@@ -84,8 +84,10 @@ static void test_users_have_their_paths_and_nothing_else(void **state)
         "live/demo");
     const struct question questions[] = {
         {ACCESS_PUBLISH, "live/a", "192.0.2.7", "studio", "long enough", NULL, false, 0},
-        {ACCESS_PUBLISH, "live/a", "192.0.2.7", NULL, NULL, "user=studio&pass=long%20enough", false, 0},
-        {ACCESS_PUBLISH, "live/a", "192.0.2.7", NULL, NULL, "user=studio&password=long+enough", false, 0},
+        {ACCESS_PUBLISH, "live/a", "192.0.2.7", NULL, NULL, "user=studio&pass=long%20enough", false,
+         0},
+        {ACCESS_PUBLISH, "live/a", "192.0.2.7", NULL, NULL, "user=studio&password=long+enough",
+         false, 0},
         {ACCESS_PUBLISH, "live/a", "192.0.2.7", "studio", "long enougX", NULL, false, -EACCES},
         {ACCESS_PUBLISH, "live/a", "192.0.2.7", "studio", NULL, NULL, false, -EACCES},
         {ACCESS_PUBLISH, "other/a", "192.0.2.7", "studio", "long enough", NULL, false, -EACCES},
@@ -129,7 +131,9 @@ static void test_bad_users_are_refused_with_their_field(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct access_config config;
         struct error err = {0};
-        assert_int_equal(model_parse_json(&access_config_model, &config, BYTES_STR(bad[i].json), NULL, &err), -EINVAL);
+        assert_int_equal(
+            model_parse_json(&access_config_model, &config, BYTES_STR(bad[i].json), NULL, &err),
+            -EINVAL);
         assert_string_equal(err.where, bad[i].where);
     }
 }
