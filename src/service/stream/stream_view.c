@@ -38,23 +38,31 @@ static const struct model_field track_fields[] = {
 static const struct model track_model =
     MODEL("Track", struct track_view, track_fields, .unknown = MODEL_IGNORE);
 
-static const struct model_field session_fields[] = {
-    MODEL_STRING(struct session_view, id, .doc = "What kick takes."),
-    MODEL_STRING(struct session_view, protocol, .doc = "rtmp, rtmps, mse, ..."),
-    MODEL_STRING(struct session_view, remote, .doc = "Peer address."),
-    MODEL_STRING(struct session_view, agent, .doc = "What the peer calls itself."),
-    MODEL_TIME(struct session_view, since),
+#define SESSION_FIELDS                                                                             \
+    MODEL_STRING(struct session_view, id, .doc = "What kick takes."),                              \
+        MODEL_STRING(struct session_view, protocol, .doc = "rtmp, rtmps, mse, ..."),               \
+        MODEL_STRING(struct session_view, remote, .doc = "Peer address."),                         \
+        MODEL_STRING(struct session_view, agent, .doc = "What the peer calls itself."),            \
+        MODEL_TIME(struct session_view, since), MODEL_INT(struct session_view, bytes),             \
+        MODEL_INT(struct session_view, samples)
+
+static const struct model_field publisher_fields[] = {
+    SESSION_FIELDS,
+    MODEL_BOOL(struct session_view, on_air, .doc = "Its samples are the stream."),
+};
+static const struct model publisher_model =
+    MODEL("Publisher", struct session_view, publisher_fields, .unknown = MODEL_IGNORE);
+
+static const struct model_field reader_fields[] = {
+    SESSION_FIELDS,
     MODEL_ENUM(struct session_view, state, reader_state_names),
-    MODEL_BOOL(struct session_view, on_air, .doc = "Publishers: its samples are the stream."),
-    MODEL_INT(struct session_view, bytes),
-    MODEL_INT(struct session_view, samples),
     MODEL_INT(struct session_view, dropped,
               .doc = "Samples it did not get because it was too slow."),
     MODEL_DOUBLE(struct session_view, behind_ms,
                  .doc = "Between the newest sample and the next one to send."),
 };
-static const struct model session_model =
-    MODEL("Session", struct session_view, session_fields, .unknown = MODEL_IGNORE);
+static const struct model reader_model =
+    MODEL("Reader", struct session_view, reader_fields, .unknown = MODEL_IGNORE);
 
 static const struct model_field stream_fields[] = {
     MODEL_STRING(struct stream_view, path),
@@ -67,9 +75,9 @@ static const struct model_field stream_fields[] = {
     MODEL_INT(struct stream_view, epoch, .doc = "Counts publishers, reconnects and source jumps."),
     MODEL_INT(struct stream_view, group),
     MODEL_LIST_STRUCT(struct stream_view, tracks, &track_model, .max = TRACKS_MAX),
-    MODEL_OPT(struct stream_view, publisher, &session_model, .nullable = true),
+    MODEL_OPT(struct stream_view, publisher, &publisher_model, .nullable = true),
     MODEL_INT(struct stream_view, n_readers),
-    MODEL_LIST_STRUCT(struct stream_view, readers, &session_model, .max = 1000,
+    MODEL_LIST_STRUCT(struct stream_view, readers, &reader_model, .max = 1000,
                       .doc = "Only when one stream is asked for; the first 1000."),
     MODEL_INT(struct stream_view, bitrate_in_bps),
     MODEL_INT(struct stream_view, bytes_in),
