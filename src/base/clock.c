@@ -28,12 +28,15 @@ int64_t clock_wall_ns(void)
 
 char *clock_format_rfc3339(int64_t wall_ns, char *buf)
 {
-    time_t s = (time_t)(wall_ns / NS_PER_S);
+    /* Rounded down, for times before 1970 too. */
+    int64_t ns = wall_ns % NS_PER_S;
+    ns += ns < 0 ? NS_PER_S : 0;
+    time_t s = (time_t)((wall_ns - ns) / NS_PER_S);
     struct tm tm;
     gmtime_r(&s, &tm);
     /* The year is cut to four digits so that the length is fixed whatever the clock says. */
     snprintf(buf, CLOCK_RFC3339_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
              (tm.tm_year + 1900) % 10000, (tm.tm_mon + 1) % 100, tm.tm_mday % 100, tm.tm_hour % 100,
-             tm.tm_min % 100, tm.tm_sec % 100, (int)(wall_ns / NS_PER_MS % 1000));
+             tm.tm_min % 100, tm.tm_sec % 100, (int)(ns / NS_PER_MS));
     return buf;
 }

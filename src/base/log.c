@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -136,20 +137,34 @@ bool log_enabled(struct log_topic *t, enum log_level level)
     return (int)level <= __atomic_load_n(&t->level, __ATOMIC_RELAXED);
 }
 
-/* Control characters are escaped in both forms: a log line is one line, whatever a peer sent. */
+/*
+ * Control characters and what is not UTF-8 are escaped in both forms: a log line is one line and readable, whatever a peer
+ * sent. The C1 controls count too: a terminal may act on them.
+ */
 static size_t escape(char *out, size_t room, const char *in, bool json)
 {
     size_t n = 0;
-    for (; *in && n + 7 < room; in++) {
-        unsigned char c = (unsigned char)*in;
-        if (c < 0x20 || c == 0x7f) {
+    struct bytes left = BYTES_STR(in);
+    while (left.len > 0 && n + 7 < room) {
+        unsigned char c = left.data[0];
+        size_t len = utf8_char_len(left);
+        bool control = c < 0x20 || c == 0x7f || (c == 0xc2 && len == 2 && left.data[1] < 0xa0);
+        if (len == 0 && json) {
+            n += (size_t)snprintf(out + n, room - n, "\\ufffd");
+        } else if (len == 0 || control) {
+            /* The second byte of a C1 control is its code point. */
+            c = len == 2 ? left.data[1] : c;
             n += (size_t)snprintf(out + n, room - n, json ? "\\u%04x" : "\\x%02x", c);
         } else if (json && (c == '"' || c == '\\')) {
             out[n++] = '\\';
             out[n++] = (char)c;
         } else {
-            out[n++] = (char)c;
+            memcpy(out + n, left.data, len);
+            n += len;
         }
+        len = len > 0 ? len : 1;
+        left.data += len;
+        left.len -= len;
     }
     out[n] = '\0';
     return n;
