@@ -272,11 +272,6 @@ ssize_t textmsg_parse(struct textmsg *m, struct bytes data, struct error *err)
     return 0;
 }
 
-void textmsg_rebase(struct textmsg *m, const uint8_t *base)
-{
-    m->base = base;
-}
-
 struct bytes textmsg_bytes(const struct textmsg *m, struct textmsg_slice s)
 {
     return BYTES(m->base + s.at, s.len);

@@ -77,9 +77,6 @@ void textmsg_init(struct textmsg *m, enum textmsg_kind kind, const char *protoco
  */
 ssize_t textmsg_parse(struct textmsg *m, struct bytes data, struct error *err);
 
-/* Tells where the bytes are now, when the caller moved them after the last textmsg_parse(). */
-void textmsg_rebase(struct textmsg *m, const uint8_t *base);
-
 struct bytes textmsg_bytes(const struct textmsg *m, struct textmsg_slice s);
 /* The first field of that name in any case, from *index on (NULL = 0); *index is moved past it. False when there is none. */
 bool textmsg_field(const struct textmsg *m, const char *name, unsigned *index,

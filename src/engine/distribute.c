@@ -10,7 +10,7 @@
 
 /* ---- home side ---- */
 
-struct batch *batch_new(struct stream *s, unsigned n)
+static struct batch *batch_new(struct stream *s, unsigned n)
 {
     struct batch *b = mem_zalloc(sizeof(*b) + n * sizeof(struct sample *));
     b->stream = s;

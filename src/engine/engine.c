@@ -135,7 +135,8 @@ static void run_it(struct loop *l, void *arg)
     run->fn(run->el);
 }
 
-void engine_run_on(struct engine_loop *el, void (*fn)(struct engine_loop *el))
+/* Runs fn on el's loop and waits; directly when nobody else runs that loop. */
+static void run_on(struct engine_loop *el, void (*fn)(struct engine_loop *el))
 {
     struct run_on run = {el, fn};
     if (loop_has_thread(el->loop)) {
@@ -170,19 +171,19 @@ struct engine *engine_free(struct engine *e)
     e->closing = true;
     pthread_mutex_unlock(&e->lock);
     for (unsigned i = 0; i < e->n_loops; i++) {
-        engine_run_on(e->loops[i], close_sessions);
+        run_on(e->loops[i], close_sessions);
     }
     /* Goodbyes between loops take a few rounds; what a caller inside a loop leaves is freed when that loop goes on. */
     for (unsigned round = 0; round < 1000 && COUNT_GET(e, streams) > 0; round++) {
         for (unsigned i = 0; i < e->n_loops; i++) {
-            engine_run_on(e->loops[i], settle_streams);
+            run_on(e->loops[i], settle_streams);
         }
     }
     if (COUNT_GET(e, streams) > 0) {
         log_debug("%u streams are freed later", (unsigned)COUNT_GET(e, streams));
     }
     for (unsigned i = 0; i < e->n_loops; i++) {
-        engine_run_on(e->loops[i], session_loop_done);
+        run_on(e->loops[i], session_loop_done);
     }
     atomic_store(&e->event_wanted, false);
     engine_unref(e);

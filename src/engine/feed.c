@@ -40,7 +40,7 @@ static void drop_sample(struct feed *f, struct sample **sample)
     sample_unref(sample);
 }
 
-void feed_close(struct feed *f, int r, const char *why)
+static void feed_close(struct feed *f, int r, const char *why)
 {
     struct stream *s = f->stream;
     enum feed_state was = f->state;

@@ -95,8 +95,6 @@ static inline int64_t engine_now_ns(struct engine_loop *el)
 }
 void engine_emit(struct engine *e, enum stream_event event, const char *path,
                  const char *session_id, const char *reason);
-/* Runs fn on el's loop and waits; directly when nobody else runs that loop. Control thread. */
-void engine_run_on(struct engine_loop *el, void (*fn)(struct engine_loop *el));
 
 #define COUNT_ADD(e, which, n)                                                                     \
     atomic_fetch_add_explicit(&(e)->counters.which, (uint64_t)(n), memory_order_relaxed)
@@ -142,9 +140,7 @@ void session_detach(struct session *s);
 struct session_id session_id(const struct session *s);
 struct session *session_find(struct engine_loop *el, struct session_id id);
 void session_id_format(const struct session *s, char ret[32]);
-/* Ends it from the engine's side: detached, then on_close. */
-void session_kill(struct session *s, int r, const char *why);
-/* Kills all of a loop that match; match NULL = all. Returns how many. */
+/* Ends all of a loop that match (NULL = all) from the engine's side: detached, then on_close. Returns how many. */
 unsigned session_kill_if(struct engine_loop *el,
                          bool (*match)(const struct session *s, const void *arg), const void *arg,
                          int r, const char *why);
@@ -234,7 +230,6 @@ struct batch {
     unsigned n;
     struct sample *samples[];
 };
-struct batch *batch_new(struct stream *s, unsigned n);
 void batch_post(struct batch *b, unsigned loop);
 
 /* ---- stream: the home loop's part (stream.c) ---- */
@@ -407,7 +402,6 @@ struct feed_msg {
 void feed_handle(struct feed_msg *m);
 void feed_deliver(struct loop *l, struct loop_msg *m);
 /* Home to publisher. */
-void feed_close(struct feed *f, int r, const char *why);
 void feed_want_key(struct feed *f);
 /* stream.c: transitions. s->air is already the new one; reset: it does not fit the contract, which begins anew. */
 void stream_on_air(struct stream *s, bool reset);

@@ -101,7 +101,7 @@ void session_id_format(const struct session *s, char ret[32])
              id.generation);
 }
 
-void session_kill(struct session *s, int r, const char *why)
+static void session_kill(struct session *s, int r, const char *why)
 {
     switch (s->kind) {
     case SESSION_PUBLISHER:

@@ -236,8 +236,10 @@ void http_conn_answered(struct http_conn *hc)
     }
 }
 
-void http_conn_writable(struct http_conn *hc)
+/* May free hc. */
+static void on_writable(void *user)
 {
+    struct http_conn *hc = user;
     if (hc->ack > 0) {
         http_reply_ack(hc->reply, hc->ack);
         hc->ack = 0;
@@ -632,11 +634,6 @@ static void run(struct http_conn *hc, struct bytes fresh)
 static void on_read(void *user, struct bytes data)
 {
     run(user, data);
-}
-
-static void on_writable(void *user)
-{
-    http_conn_writable(user);
 }
 
 static void on_close(void *user, int r, const struct error *err)

@@ -191,8 +191,6 @@ void http_conn_close(struct http_conn *hc);
 void http_conn_set_deadline(struct http_conn *hc, unsigned ms);
 /* The answer is complete and lies in the queue: next request, or the end. May free hc. */
 void http_conn_answered(struct http_conn *hc);
-/* on_writable of the transport. May free hc. */
-void http_conn_writable(struct http_conn *hc);
 /* Sends head and takes the connection off HTTP, with the bytes that came after the request. May free hc. */
 struct conn *http_conn_upgrade(struct http_conn *hc, struct bytes head, struct out *ret_rest);
 

@@ -173,11 +173,6 @@ int http_request_append(struct http_request *r, struct bytes piece, size_t max)
 
 /* ---- what handlers ask ---- */
 
-enum http_method http_request_method(const struct http_request *r)
-{
-    return r->method;
-}
-
 const char *http_request_path(const struct http_request *r)
 {
     return r->path;

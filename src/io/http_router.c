@@ -41,11 +41,6 @@ static const char *const method_names[] = {
 };
 _Static_assert(ARRAY_LEN(method_names) == HTTP_METHOD_N, "one name a method");
 
-const char *http_method_to_str(enum http_method m)
-{
-    return m < HTTP_METHOD_N ? method_names[m] : "?";
-}
-
 int http_method_from_bytes(struct bytes b)
 {
     for (int i = 0; i < HTTP_METHOD_N; i++) {

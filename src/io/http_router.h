@@ -40,6 +40,5 @@ void http_router_each(const struct http_router *r,
 const char *http_allow_format(unsigned allow, char buf[HTTP_ALLOW_MAX]);
 struct http_router *http_router_free(struct http_router *r); /* NULL is fine; returns NULL */
 
-const char *http_method_to_str(enum http_method m);
 /* Methods are case-sensitive (RFC 9110 9.1); -EINVAL when unknown. */
 int http_method_from_bytes(struct bytes b);

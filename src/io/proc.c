@@ -412,14 +412,6 @@ static void on_deadline(void *user)
     kill(-p->pid, SIGKILL);
 }
 
-int proc_signal(struct proc *p, int sig)
-{
-    if (p->state == PROC_ENDED) {
-        return -ESRCH;
-    }
-    return kill(-p->pid, sig) < 0 ? -errno : 0;
-}
-
 void proc_stop(struct proc *p, unsigned grace_ms)
 {
     if (p->state == PROC_ENDED) {
@@ -467,11 +459,6 @@ struct proc *proc_free(struct proc *p)
 pid_t proc_pid(const struct proc *p)
 {
     return p->pid;
-}
-
-const char *proc_name(const struct proc *p)
-{
-    return p->name;
 }
 
 /* ---- the start ---- */

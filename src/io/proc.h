@@ -76,12 +76,9 @@ int proc_start(struct loop *l, const struct proc_spec *spec, const struct proc_o
                struct proc **ret, struct error *err);
 /* SIGTERM to the group, SIGKILL after grace_ms (0 = at once); on_exit follows. A second call can only shorten the grace. */
 void proc_stop(struct proc *p, unsigned grace_ms);
-/* Any signal to the group, such as SIGINT for ffmpeg. -ESRCH after the end. */
-int proc_signal(struct proc *p, int sig);
 /* Kills what still runs and frees; no callback comes any more. Returns NULL. */
 struct proc *proc_free(struct proc *p);
 pid_t proc_pid(const struct proc *p);
-const char *proc_name(const struct proc *p);
 
 /* Queues bytes for its stdin. -ENOBUFS over PROC_STDIN_QUEUED, -EPIPE when it closed its end or has none. */
 int proc_write(struct proc *p, struct bytes data);

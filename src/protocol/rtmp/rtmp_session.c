@@ -25,7 +25,8 @@ static struct rtmp_counters *counters(struct rtmp_session *s)
     return &s->shard->server->counters;
 }
 
-void rtmp_session_update(struct rtmp_session *s)
+/* The wire's state may have changed: gauges and deadlines follow. */
+static void update(struct rtmp_session *s)
 {
     const enum rtmp_server_state now = s->wire.state;
     if (s->counted == now) {
@@ -347,7 +348,7 @@ static void feed(struct rtmp_session *s, struct bytes data)
     while (!s->ended && r > 0) {
         struct rtmp_server_event ev;
         r = rtmp_server_wire_next(&s->wire, &in, &s->tx, &ev, &err);
-        rtmp_session_update(s);
+        update(s);
         if (r < 0) {
             rtmp_session_end(s, RTMP_END_DROP, "%s", err.text);
         } else if (r > 0) {
@@ -357,7 +358,7 @@ static void feed(struct rtmp_session *s, struct bytes data)
     if (s->ended) {
         return;
     }
-    rtmp_session_update(s);
+    update(s);
     if (is_asked(s)) {
         keep(s, BYTES(in.p, rd_left(&in)));
     }
@@ -366,7 +367,7 @@ static void feed(struct rtmp_session *s, struct bytes data)
 
 void rtmp_session_resume(struct rtmp_session *s)
 {
-    rtmp_session_update(s);
+    update(s);
     _cleanup_(out_done) struct out kept = s->kept_in;
     s->kept_in = (struct out){0};
     conn_read_resume(s->conn);

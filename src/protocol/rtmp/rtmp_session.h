@@ -76,8 +76,6 @@ void rtmp_session_end(struct rtmp_session *s, enum rtmp_end how, const char *fmt
     __attribute__((format(printf, 3, 4)));
 /* Writes what waits. */
 void rtmp_session_flush(struct rtmp_session *s);
-/* The wire's state may have changed: gauges and deadlines follow. */
-void rtmp_session_update(struct rtmp_session *s);
 /* A question was answered: reads what came behind it, and goes on reading. */
 void rtmp_session_resume(struct rtmp_session *s);
 static inline int64_t rtmp_session_now(const struct rtmp_session *s)
