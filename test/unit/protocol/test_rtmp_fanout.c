@@ -3,6 +3,7 @@
  * The path of a sample to players allocates nothing per player: counted by interposing the allocator, with one and with
  * many players on raw sockets.
  */
+#include "../allocations.h"
 #include "../await.h"
 
 #include "base/log.h"
@@ -13,39 +14,11 @@
 
 #include <arpa/inet.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <unistd.h>
 
 #define WARM_UP 60
 #define FRAMES  200
 #define MANY    50
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static atomic_ulong allocations;
-
-void *__wrap_malloc(size_t size)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __real_realloc(p, size);
-}
 
 static bool started;
 
