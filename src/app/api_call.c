@@ -15,7 +15,12 @@ struct api_call api_call_options(int *argc, char **argv)
     if (!url) {
         url = getenv("MAST_URL"); /* NOLINT(concurrency-mt-unsafe): commands have one thread */
     }
-    return (struct api_call){.url = url && *url ? url : "http://127.0.0.1:8888"};
+    const char *ca = command_option(argc, argv, "--ca");
+    if (!ca) {
+        ca = getenv("MAST_CA"); /* NOLINT(concurrency-mt-unsafe): as above */
+    }
+    return (struct api_call){.url = url && *url ? url : "http://127.0.0.1:8888",
+                             .ca = ca && *ca ? ca : NULL};
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *user)
@@ -83,6 +88,9 @@ int api_call(const struct api_call *call, const char *method, const char *target
     curl_easy_setopt(c, CURLOPT_URL, url);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     set_options(c, method, body, ret);
+    if (call->ca) {
+        curl_easy_setopt(c, CURLOPT_CAINFO, call->ca);
+    }
     CURLcode code = curl_easy_perform(c);
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
     curl_slist_free_all(headers);

@@ -57,6 +57,43 @@ static const struct model_field log_fields[] = {
 };
 static const struct model log_model = MODEL("ConfigLog", struct config_log, log_fields);
 
+static int check_pair(const char *certificate, const char *key, struct error *err)
+{
+    if ((certificate != NULL) != (key != NULL)) {
+        return error_set(err, -EINVAL, key ? "certificate" : "key",
+                         "certificate and key belong together");
+    }
+    return 0;
+}
+
+static int check_http_tls(void *obj, struct error *err)
+{
+    const struct config_http_tls *c = obj;
+    return check_pair(c->certificate, c->key, err);
+}
+
+static const struct model_field http_tls_fields[] = {
+    MODEL_BOOL(struct config_http_tls, enabled, .def = "false", .restart = true,
+               .doc = "HTTPS and wss on the HTTP port."),
+    MODEL_BOOL(
+        struct config_http_tls, plain, .def = "false", .restart = true,
+        .doc =
+            "Plain HTTP is served on the same port as well; the first byte of a connection tells."),
+    MODEL_STRING(
+        struct config_http_tls, certificate, .restart = true, .example = "/etc/mast/tls.crt",
+        .doc =
+            "Certificate chain, PEM. Without one a self-made certificate is kept in the state folder."),
+    MODEL_STRING(struct config_http_tls, key, .restart = true, .example = "/etc/mast/tls.key",
+                 .doc = "Its private key, PEM."),
+    MODEL_DURATION(
+        struct config_http_tls, hsts, .def = "180d", .max = 63072000000000000, .restart = true,
+        .doc =
+            "How long browsers are told to come back with HTTPS only (HSTS); 0 = not at all. Never said with "
+            "a self-made certificate, nor while plain HTTP is served."),
+};
+static const struct model http_tls_model =
+    MODEL("ConfigHttpTls", struct config_http_tls, http_tls_fields, .check = check_http_tls);
+
 static const struct model_field http_fields[] = {
     MODEL_STRING(
         struct config_http, address, .def = "127.0.0.1", .check = check_address, .restart = true,
@@ -76,6 +113,7 @@ static const struct model_field http_fields[] = {
               .restart = true, .doc = "Connections at once."),
     MODEL_INT(struct config_http, max_connections_per_address, .def = "0", .max = 1000000,
               .restart = true, .doc = "The same for one peer address; 0 = no limit."),
+    MODEL_STRUCT(struct config_http, tls, &http_tls_model, .doc = "HTTPS."),
 };
 static const struct model http_model = MODEL("ConfigHttp", struct config_http, http_fields);
 
@@ -102,11 +140,7 @@ static const struct model rtmp_model = MODEL("ConfigRtmp", struct config_rtmp, r
 static int check_rtmps(void *obj, struct error *err)
 {
     const struct config_rtmps *c = obj;
-    if ((c->certificate != NULL) != (c->key != NULL)) {
-        return error_set(err, -EINVAL, c->key ? "certificate" : "key",
-                         "certificate and key belong together");
-    }
-    return 0;
+    return check_pair(c->certificate, c->key, err);
 }
 
 static const struct model_field rtmps_fields[] = {
@@ -236,9 +270,9 @@ static int parse_file(struct config *config, const char *file, struct error *err
 /* These name files and folders, or belong to other programs of ours; they are no keys of the configuration. */
 static bool variable_is_ours(const char *name)
 {
-    static const char *const known[] = {"MAST_CONFIG",      "MAST_STATE_DIR",       "MAST_WEB_DIR",
-                                        "MAST_LIBEXEC_DIR", "MAST_SECRET_KEY_FILE", "MAST_URL",
-                                        "MAST_BIN",         "MAST_BUILD",           "MAST_LONG"};
+    static const char *const known[] = {
+        "MAST_CONFIG", "MAST_STATE_DIR", "MAST_WEB_DIR", "MAST_LIBEXEC_DIR", "MAST_SECRET_KEY_FILE",
+        "MAST_URL",    "MAST_BIN",       "MAST_BUILD",   "MAST_LONG",        "MAST_CA"};
     for (unsigned i = 0; i < ARRAY_LEN(known); i++) {
         if (strcmp(name, known[i]) == 0) {
             return true;

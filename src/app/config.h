@@ -13,6 +13,14 @@ struct config_log {
     bool json;
 };
 
+struct config_http_tls {
+    bool enabled;
+    bool plain;
+    char *certificate;
+    char *key;
+    int64_t hsts;
+};
+
 struct config_http {
     char *address;
     uint16_t port;
@@ -20,6 +28,7 @@ struct config_http {
     char *web_dir;
     uint32_t max_connections;
     uint32_t max_connections_per_address;
+    struct config_http_tls tls;
 };
 
 struct config_rtmp {

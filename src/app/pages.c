@@ -7,12 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct pages {
     char *dir;
-    int fd; /* of dir: every file is opened beneath it */
+    int fd;        /* of dir: every file is opened beneath it */
+    char hsts[48]; /* the header's value; "" = none */
 };
 
 /* Nothing from elsewhere, nothing inline; MSE plays blob: URLs; the WebSocket is on the page's own host. */
@@ -70,6 +72,14 @@ struct pages *pages_open(const char *dir, struct error *err)
     return p;
 }
 
+void pages_set_hsts(struct pages *p, int64_t seconds)
+{
+    p->hsts[0] = '\0';
+    if (seconds > 0) {
+        snprintf(p->hsts, sizeof(p->hsts), "max-age=%lld", (long long)seconds);
+    }
+}
+
 struct pages *pages_close(struct pages *p)
 {
     if (p) {
@@ -105,8 +115,8 @@ static bool name_is_plain(const char *name)
     return *name != '\0' && !at_start;
 }
 
-static void send_file(struct pages *p, struct http_reply *reply, const char *name,
-                      const char *cache)
+static void send_file(struct pages *p, struct http_request *req, struct http_reply *reply,
+                      const char *name, const char *cache)
 {
     struct stat st;
     int fd = name_is_plain(name) ? openat(p->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
@@ -120,12 +130,15 @@ static void send_file(struct pages *p, struct http_reply *reply, const char *nam
     http_reply_header(reply, "X-Content-Type-Options", "nosniff");
     http_reply_header(reply, "Content-Security-Policy", csp);
     http_reply_header(reply, "Referrer-Policy", "no-referrer");
+    if (p->hsts[0] && http_request_is_tls(req)) {
+        http_reply_header(reply, "Strict-Transport-Security", p->hsts);
+    }
     http_reply_file(reply, fd, content_type(name), cache);
 }
 
 static void handle_index(void *user, struct http_request *req, struct http_reply *reply)
 {
-    send_file(user, reply, "index.html", "no-cache");
+    send_file(user, req, reply, "index.html", "no-cache");
 }
 
 static void handle_stream_page(void *user, struct http_request *req, struct http_reply *reply)
@@ -136,18 +149,18 @@ static void handle_stream_page(void *user, struct http_request *req, struct http
         return;
     }
     /* The document is the same whether somebody publishes or not: it waits for the stream itself. */
-    send_file(user, reply, "index.html", "no-cache");
+    send_file(user, req, reply, "index.html", "no-cache");
 }
 
 static void handle_asset(void *user, struct http_request *req, struct http_reply *reply)
 {
     _cleanup_free_ char *name = mem_printf("assets/%s", http_request_param(req, "name"));
-    send_file(user, reply, name, "public, max-age=31536000, immutable");
+    send_file(user, req, reply, name, "public, max-age=31536000, immutable");
 }
 
 static void handle_root_file(void *user, struct http_request *req, struct http_reply *reply)
 {
-    send_file(user, reply, http_request_path(req) + 1, "public, max-age=3600");
+    send_file(user, req, reply, http_request_path(req) + 1, "public, max-age=3600");
 }
 
 const struct http_route pages_routes[] = {

@@ -10,6 +10,8 @@ struct pages;
 
 /* Looks in dir, or where the build or the installation put the files when dir is NULL. NULL with err when there are none. */
 struct pages *pages_open(const char *dir, struct error *err);
+/* Pages over TLS tell browsers to come back with HTTPS only for so long (RFC 6797); 0 = not. Before the first request. */
+void pages_set_hsts(struct pages *p, int64_t seconds);
 struct pages *pages_close(struct pages *p);
 const char *pages_dir(const struct pages *p);
 

@@ -42,7 +42,8 @@ struct serve {
     struct access_rules *rules;
     struct guard guard;
     struct engine *engine;
-    struct tls_context *tls;
+    struct tls_context *rtmps_tls;
+    struct tls_context *http_tls;
     struct rtmp_server *rtmp;
     struct rtmp_server *rtmps;
     struct pages *pages;
@@ -135,17 +136,30 @@ static int start_engine(struct serve *s, bool demo, struct error *err)
     return 0;
 }
 
+static struct tls_context *open_tls(struct serve *s, const char *certificate, const char *key,
+                                    const char *alpn, struct error *err)
+{
+    return certificate ? tls_context_new_server(certificate, key, alpn, err)
+                       : tls_context_self_signed(s->state_dir, alpn, err);
+}
+
 static int start_tls(struct serve *s, struct error *err)
 {
-    const struct config_rtmps *c = &s->config->rtmps;
-    if (!c->enabled) {
-        return 0;
+    const struct config_rtmps *rtmps = &s->config->rtmps;
+    const struct config_http_tls *http = &s->config->http.tls;
+    if (rtmps->enabled) {
+        s->rtmps_tls = open_tls(s, rtmps->certificate, rtmps->key, NULL, err);
+        if (!s->rtmps_tls) {
+            error_prefix(err, "rtmps");
+            return -EINVAL;
+        }
     }
-    s->tls = c->certificate ? tls_context_new_server(c->certificate, c->key, NULL, err)
-                            : tls_context_self_signed(s->state_dir, NULL, err);
-    if (!s->tls) {
-        error_prefix(err, "rtmps");
-        return -EINVAL;
+    if (http->enabled) {
+        s->http_tls = open_tls(s, http->certificate, http->key, "http/1.1", err);
+        if (!s->http_tls) {
+            error_prefix(err, "http.tls");
+            return -EINVAL;
+        }
     }
     return 0;
 }
@@ -179,7 +193,7 @@ static int start_rtmp(struct serve *s, struct error *err)
     const struct config_rtmps *tls = &s->config->rtmps;
     int r = plain->enabled ? open_rtmp(s, plain->address, plain->port, NULL, &s->rtmp, err) : 0;
     if (r >= 0 && tls->enabled) {
-        r = open_rtmp(s, tls->address, tls->port, s->tls, &s->rtmps, err);
+        r = open_rtmp(s, tls->address, tls->port, s->rtmps_tls, &s->rtmps, err);
     }
     return r;
 }
@@ -220,15 +234,20 @@ static int start_http(struct serve *s, struct error *err)
         }
         log_warn("the page: %s; serving without it", page_err.text);
     }
+    if (s->pages && s->http_tls && c->tls.certificate && !c->tls.plain) {
+        pages_set_hsts(s->pages, c->tls.hsts / NS_PER_S);
+    }
     struct http_server_config hc = {.guard = guard_check, .guard_user = &s->guard};
     s->http = http_server_new(&hc, s->control);
     mount(s);
     struct listener_config lc = {
         .address = c->address,
         .port = c->port,
+        .tls = s->http_tls,
+        .plain_too = c->tls.plain,
         .max_conns = c->max_connections,
         .max_conns_per_address = c->max_connections_per_address,
-        .name = "http",
+        .name = s->http_tls ? "https" : "http",
     };
     int r = http_server_listen(s->http, &lc, s->loops, s->n_loops, err);
     if (r < 0) {
@@ -331,7 +350,8 @@ struct serve *serve_free(struct serve *s)
     s->http = http_server_free(s->http);
     s->metrics = metrics_free(s->metrics);
     s->pages = pages_close(s->pages);
-    s->tls = tls_context_free(s->tls);
+    s->rtmps_tls = tls_context_free(s->rtmps_tls);
+    s->http_tls = tls_context_free(s->http_tls);
     for (unsigned i = 0; i < s->n_loops; i++) {
         loop_stop(s->loops[i]);
     }
@@ -366,9 +386,10 @@ void serve_print_addresses(const struct serve *s)
     uint16_t http = listener_port(http_server_listener(s->http, 0));
     _cleanup_free_ char *demo = mem_printf("/%s", c->demo.path);
     puts("Mast is on the air.");
-    print_url("page", "http", c->http.address, http, "/");
+    const char *scheme = c->http.tls.enabled ? "https" : "http";
+    print_url("page", scheme, c->http.address, http, "/");
     if (s->demo) {
-        print_url("demo", "http", c->http.address, http, demo);
+        print_url("demo", scheme, c->http.address, http, demo);
     }
     if (c->rtmp.enabled) {
         print_url("publish", "rtmp", c->rtmp.address, rtmp_server_port(s->rtmp),
@@ -377,7 +398,7 @@ void serve_print_addresses(const struct serve *s)
     if (c->rtmps.enabled) {
         print_url("", "rtmps", c->rtmps.address, rtmp_server_port(s->rtmps), "/live/<name>");
     }
-    print_url("API", "http", c->http.address, http, "/api/openapi.json");
-    print_url("metrics", "http", c->http.address, http, "/metrics");
+    print_url("API", scheme, c->http.address, http, "/api/openapi.json");
+    print_url("metrics", scheme, c->http.address, http, "/metrics");
     fflush(stdout);
 }

@@ -19,6 +19,7 @@
     16384 /* a bound for many tiny messages, whose overhead the byte bound does not see */
 #define QUEUE_VECTORS        256
 #define HANDSHAKE_TIMEOUT_MS 10000
+#define TLS_HANDSHAKE        0x16 /* ContentType, RFC 8446 5.1; no text protocol begins with it */
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 static void run_work(struct loop_task *t);
@@ -166,6 +167,7 @@ static void on_deadline(void *user)
         conn_close(c);
         break;
     }
+    case CONN_SNIFFING:
     case CONN_OPEN:
     case CONN_ENDED:
     case CONN_CLOSED:
@@ -187,8 +189,7 @@ void conn_clear_deadline(struct conn *c)
     c->deadline = loop_timer_free(c->deadline);
 }
 
-int conn_attach(struct conn *c, int fd, struct tls_context *tls, bool server,
-                const char *server_name)
+static int take_fd(struct conn *c, int fd)
 {
     int r = uv_poll_init(loop_uv(c->loop), &c->poll, fd);
     if (r < 0) {
@@ -198,12 +199,12 @@ int conn_attach(struct conn *c, int fd, struct tls_context *tls, bool server,
     c->fd = fd;
     c->poll.data = c;
     c->poll_ready = true;
-    if (!tls) {
-        c->state = CONN_OPEN;
-        conn_update_poll(c);
-        return 0;
-    }
-    r = conn_tls_open(c, tls, server, server_name);
+    return 0;
+}
+
+static int start_tls(struct conn *c, struct tls_context *tls, bool server, const char *server_name)
+{
+    int r = conn_tls_open(c, tls, server, server_name);
     if (r < 0) {
         return r;
     }
@@ -211,6 +212,36 @@ int conn_attach(struct conn *c, int fd, struct tls_context *tls, bool server,
     if (!c->deadline) {
         conn_set_deadline(c, HANDSHAKE_TIMEOUT_MS);
     }
+    return 0;
+}
+
+int conn_attach(struct conn *c, int fd, struct tls_context *tls, bool server,
+                const char *server_name)
+{
+    int r = take_fd(c, fd);
+    if (r < 0) {
+        return r;
+    }
+    if (tls) {
+        r = start_tls(c, tls, server, server_name);
+        if (r < 0) {
+            return r;
+        }
+    } else {
+        c->state = CONN_OPEN;
+    }
+    conn_update_poll(c);
+    return 0;
+}
+
+int conn_attach_either(struct conn *c, int fd, struct tls_context *tls)
+{
+    int r = take_fd(c, fd);
+    if (r < 0) {
+        return r;
+    }
+    c->sniffed = tls;
+    c->state = CONN_SNIFFING;
     conn_update_poll(c);
     return 0;
 }
@@ -369,6 +400,8 @@ static int wanted_events(const struct conn *c)
 {
     int tls = c->tls ? conn_tls_events(c) : 0;
     switch (c->state) {
+    case CONN_SNIFFING:
+        return UV_READABLE;
     case CONN_HANDSHAKE:
         return tls;
     case CONN_OPEN:
@@ -485,7 +518,7 @@ static ssize_t write_some(struct conn *c, const struct iovec *iov, int n)
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n)
 {
     size_t offered = 0;
-    if (c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKE) {
+    if (c->state < CONN_OPEN) {
         c->want_writable = true;
         return 0;
     }
@@ -547,7 +580,7 @@ static int flush_queue(struct conn *c)
 void conn_send(struct conn *c, struct buf **pb)
 {
     struct buf *b = TAKE_PTR(*pb);
-    bool taken = c->state == CONN_OPEN || c->state == CONN_HANDSHAKE || c->state == CONN_CONNECTING;
+    bool taken = c->state <= CONN_OPEN;
     if (!taken || b->len == 0) {
         buf_unref(&b);
         return;
@@ -665,9 +698,38 @@ static void handle_open(struct conn *c, int events)
     conn_update_poll(c);
 }
 
+/* The byte stays in the kernel: whoever reads next reads all of it. */
+static void handle_sniffing(struct conn *c)
+{
+    uint8_t first;
+    ssize_t n = recv(c->fd, &first, 1, MSG_PEEK);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    if (n <= 0) {
+        c->eof = n == 0;
+        conn_report_end(c, n < 0 ? -errno : 0, NULL);
+        return;
+    }
+    if (first != TLS_HANDSHAKE) {
+        c->state = CONN_OPEN;
+        handle_open(c, UV_READABLE | UV_WRITABLE);
+        return;
+    }
+    int r = start_tls(c, c->sniffed, true, NULL);
+    if (r < 0) {
+        conn_report_end(c, r, NULL);
+        return;
+    }
+    handle_handshake(c);
+}
+
 static void handle_events(struct conn *c, int events)
 {
     switch (c->state) {
+    case CONN_SNIFFING:
+        handle_sniffing(c);
+        break;
     case CONN_HANDSHAKE:
         handle_handshake(c);
         break;
@@ -755,6 +817,7 @@ static void run_work(struct loop_task *t)
     case CONN_CONNECTING:
         conn_connecting_start(c);
         break;
+    case CONN_SNIFFING:
     case CONN_HANDSHAKE:
     case CONN_LINGERING:
     case CONN_STATE_N:

@@ -45,6 +45,7 @@ void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *user);
 struct loop *conn_loop(struct conn *c);
 const struct conn_addr *conn_peer(const struct conn *c);
 const struct conn_addr *conn_local(const struct conn *c);
+/* On a port that takes both it is known once something was read. */
 bool conn_is_tls(const struct conn *c);
 /* ALPN protocol agreed, "" when none. */
 const char *conn_alpn(const struct conn *c);
@@ -115,6 +116,7 @@ struct listener_config {
     const char *address; /* "127.0.0.1", "::", "0.0.0.0"; numeric */
     uint16_t port;       /* 0 = any free one, see listener_port() */
     struct tls_context *tls;
+    bool plain_too;                 /* with tls: what does not begin with a TLS record is plain */
     unsigned max_conns;             /* 0 = 100000 */
     unsigned max_conns_per_address; /* 0 = no limit; an IPv6 /64 counts as one address */
     const char *name;               /* for logs and gauges: "rtmp" */

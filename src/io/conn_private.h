@@ -12,6 +12,7 @@
 
 enum conn_state {
     CONN_CONNECTING, /* resolving, then TCP; conn_connect.c has it */
+    CONN_SNIFFING,   /* a server's port takes TLS and plain: the first byte will tell */
     CONN_HANDSHAKE,  /* TLS */
     CONN_OPEN,
     CONN_ENDED, /* broken or over: the owner knows, or will hear of it from the work task; it has to close */
@@ -60,6 +61,7 @@ struct conn {
         at_free; /* waits while detached: a loop that is freed does not wait for lingering peers */
     struct conn_queue queue;
     struct conn_tls *tls;
+    struct tls_context *sniffed; /* SNIFFING: what is used when the first byte is TLS */
     struct conn_connecting *connecting;
     struct loop_timer *deadline; /* of connecting, handshake or graceful close */
     struct listener *listener;   /* counts this connection; NULL for others */
@@ -74,6 +76,11 @@ struct conn *conn_new(struct loop *l);
 /* Gives c its connected, non-blocking fd and polls it; on failure the fd is closed. State becomes OPEN or, with tls, HANDSHAKE. */
 int conn_attach(struct conn *c, int fd, struct tls_context *tls, bool server,
                 const char *server_name);
+/*
+ * A server's connection that becomes TLS when its first byte is that of a handshake record, else plain. State becomes
+ * SNIFFING; how long the peer may stay silent is the owner's affair.
+ */
+int conn_attach_either(struct conn *c, int fd, struct tls_context *tls);
 /* on_close to the owner, now; state ENDED. err may be NULL. */
 void conn_report_end(struct conn *c, int r, const struct error *err);
 /* The same from the work task: for places where no callback may run. text is static or NULL. */

@@ -50,6 +50,7 @@ struct listener {
     char text[64]; /* the address, for logs */
     uint16_t port;
     struct tls_context *tls;
+    bool plain_too;
     listener_accept_fn accept;
     void *user;
     pthread_mutex_t lock; /* of by_address; taken only when there is a limit per address */
@@ -189,7 +190,9 @@ static void take_connection(struct listener_socket *s, int fd, const struct conn
     struct conn *c = conn_new(s->loop);
     c->peer = *peer;
     c->listener = l;
-    if (conn_attach(c, fd, l->tls, true, NULL) < 0) {
+    int r = l->tls && l->plain_too ? conn_attach_either(c, fd, l->tls)
+                                   : conn_attach(c, fd, l->tls, true, NULL);
+    if (r < 0) {
         conn_close(c);
         return;
     }
@@ -389,6 +392,7 @@ struct listener *listener_open(const struct listener_config *config, struct loop
     l->max_conns_per_address = config->max_conns_per_address;
     snprintf(l->name, sizeof(l->name), "%s", config->name ? config->name : "listener");
     l->tls = config->tls;
+    l->plain_too = config->plain_too;
     l->accept = accept;
     l->user = user;
     pthread_mutex_init(&l->lock, NULL);

@@ -193,6 +193,27 @@ int tls_context_reload(struct tls_context *t, struct error *err)
     return 0;
 }
 
+int tls_context_use(struct tls_context *t, const char *cert_file, const char *key_file,
+                    struct error *err)
+{
+    assert(t->server);
+    char *old_cert = t->cert_file;
+    char *old_key = t->key_file;
+    t->cert_file = mem_strdup(cert_file);
+    t->key_file = mem_strdup(key_file);
+    int r = tls_context_reload(t, err);
+    if (r < 0) {
+        free(t->cert_file);
+        free(t->key_file);
+        t->cert_file = old_cert;
+        t->key_file = old_key;
+        return r;
+    }
+    free(old_cert);
+    free(old_key);
+    return 0;
+}
+
 static struct tls_context *context_new(bool server, const char *cert_file, const char *key_file,
                                        const char *alpn, bool verify, struct error *err)
 {
@@ -355,12 +376,15 @@ static int make_file(const char *path, struct error *err)
     return r;
 }
 
+char *tls_self_signed_file(const char *state_dir, struct error *err)
+{
+    _cleanup_free_ char *path = mem_printf("%s/%s", state_dir, SELF_SIGNED_FILE);
+    return !is_usable(path) && make_file(path, err) < 0 ? NULL : TAKE_PTR(path);
+}
+
 struct tls_context *tls_context_self_signed(const char *state_dir, const char *alpn,
                                             struct error *err)
 {
-    _cleanup_free_ char *path = mem_printf("%s/%s", state_dir, SELF_SIGNED_FILE);
-    if (!is_usable(path) && make_file(path, err) < 0) {
-        return NULL;
-    }
-    return tls_context_new_server(path, path, alpn, err);
+    _cleanup_free_ char *path = tls_self_signed_file(state_dir, err);
+    return path ? tls_context_new_server(path, path, alpn, err) : NULL;
 }

@@ -26,6 +26,8 @@ struct tls_context *tls_context_new_server(const char *cert_file, const char *ke
  */
 struct tls_context *tls_context_self_signed(const char *state_dir, const char *alpn,
                                             struct error *err);
+/* The file of the above, made when it is not there or near its end; the caller frees. NULL with err. */
+char *tls_self_signed_file(const char *state_dir, struct error *err);
 /*
  * A client's context. ca_file: the only authorities to trust; NULL = the system's. verify false accepts every
  * certificate (for peers on closed networks; say so in the configuration that asks for it).
@@ -37,6 +39,9 @@ struct tls_context *tls_context_new_client(const char *ca_file, const char *alpn
  * certificate stays in use. Any thread.
  */
 int tls_context_reload(struct tls_context *t, struct error *err);
+/* The same with other files from now on (a server's). On failure nothing changes. The thread that made it. */
+int tls_context_use(struct tls_context *t, const char *cert_file, const char *key_file,
+                    struct error *err);
 struct tls_context *tls_context_free(struct tls_context *t); /* returns NULL */
 DEFINE_FREEP(struct tls_context *, tls_context_free)
 

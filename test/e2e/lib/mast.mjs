@@ -3,6 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { get as getTls } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -120,7 +121,7 @@ export class Mast {
         if (this.child.exitCode !== null || this.child.signalCode !== null || this.child.pid === undefined) {
           throw new Error(`mast ended:\n${this.log}`);
         }
-        return (await fetch(`${this.url}/readyz`)).ok;
+        return (await this.fetch("/readyz")).status === 200;
       },
     );
   }
@@ -130,7 +131,24 @@ export class Mast {
   }
 
   get url() {
-    return `http://127.0.0.1:${this.httpPort}`;
+    const tls = this.config.http.tls;
+    return `${tls?.enabled && !tls.plain ? "https" : "http"}://127.0.0.1:${this.httpPort}`;
+  }
+
+  // fetch() that takes any certificate: {status, headers, text}.
+  fetch(path, options = {}) {
+    if (this.url.startsWith("http:")) {
+      return fetch(this.url + path, options).then(async (r) => ({ status: r.status, headers: Object.fromEntries(r.headers), text: await r.text() }));
+    }
+    return new Promise((done, fail) => {
+      const asked = getTls(this.url + path, { rejectUnauthorized: false, agent: false, ...options }, (r) => {
+        let text = "";
+        r.on("data", (d) => (text += d));
+        r.on("end", () => done({ status: r.statusCode, headers: r.headers, text }));
+        r.on("error", fail);
+      });
+      asked.on("error", fail).end();
+    });
   }
 
   rtmp(path) {
@@ -138,17 +156,17 @@ export class Mast {
   }
 
   async get(path) {
-    const reply = await fetch(this.url + path);
-    if (!reply.ok) {
+    const reply = await this.fetch(path);
+    if (reply.status !== 200) {
       throw new Error(`GET ${path}: ${reply.status}`);
     }
-    return reply.json();
+    return JSON.parse(reply.text);
   }
 
   // The stream as the API shows it, null when there is none.
   async stream(path) {
-    const reply = await fetch(`${this.url}/api/v1/streams/${path}`);
-    return reply.ok ? reply.json() : null;
+    const reply = await this.fetch(`/api/v1/streams/${path}`);
+    return reply.status === 200 ? JSON.parse(reply.text) : null;
   }
 
   onAir(path) {

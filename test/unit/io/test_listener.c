@@ -236,6 +236,41 @@ static void test_a_hundred_hang_ups_in_the_handshake_leave_nothing(void **state)
     assert_int_equal(rig_count_fds(), fds_before);
 }
 
+/* A port for both: the first byte decides, and until there is one nothing is decided. */
+static void test_plain_and_tls_share_a_port(void **state)
+{
+    unsigned fds_before = rig_count_fds();
+    struct server s;
+    server_start(&s, (struct listener_config){.tls = tls_server, .plain_too = true});
+    int silent = rig_raw_connect(listener_port(s.li));
+    for (int i = 0; i < 8; i++) {
+        int fd = rig_raw_connect(listener_port(s.li));
+        echo_once(fd);
+        echo_once(fd);
+        close(fd);
+        tls_echo(listener_port(s.li), i % 4 == 3);
+    }
+    WAIT_UNTIL(listener_live(s.li) == 1);
+    echo_once(silent);
+    close(silent);
+    for (int i = 0; i < 8; i++) {
+        int fd = rig_raw_connect(listener_port(s.li));
+        if (i % 2) {
+            assert_int_equal(write(fd, "\x16", 1), 1);
+        }
+        if (i & 2) {
+            hang_up_badly(fd);
+        } else {
+            close(fd);
+        }
+    }
+    WAIT_UNTIL(listener_live(s.li) == 0 && listener_accepted(s.li) == 25);
+    assert_int_equal(atomic_load(&echoes), 0);
+    server_stop(&s);
+    assert_int_equal(rig_count_fds(), fds_before);
+    assert_int_equal(buf_live_count(), 0);
+}
+
 /* ---- limits ---- */
 
 static bool is_shut(int fd)
@@ -448,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_both_loops_serve_tls),
         cmocka_unit_test(test_a_thousand_hang_ups_leave_nothing),
         cmocka_unit_test(test_a_hundred_hang_ups_in_the_handshake_leave_nothing),
+        cmocka_unit_test(test_plain_and_tls_share_a_port),
         cmocka_unit_test(test_the_limit_of_a_listener),
         cmocka_unit_test(test_the_limit_of_an_address_is_its_own),
         cmocka_unit_test(test_accepting_waits_while_descriptors_are_out),

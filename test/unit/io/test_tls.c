@@ -196,6 +196,14 @@ static void test_reload_serves_the_new_certificate_to_new_sessions(void **state)
     assert_int_equal(f.client.opens, 1);
     ask(&f, trusts_old, NULL);
     assert_int_equal(f.client.close_code, -EKEYREJECTED);
+    /* Other files by name: a wrong name changes nothing, a right one is used from now on. */
+    assert_int_equal(tls_context_use(f.context, "/nonexistent.pem", pem, &err), -ENOENT);
+    ask(&f, trusts_new, NULL);
+    assert_int_equal(f.client.opens, 1);
+    assert_int_equal(tls_context_use(f.context, old_ca, old_ca, NULL), 0);
+    ask(&f, trusts_old, NULL);
+    assert_int_equal(f.client.opens, 1);
+    assert_int_equal(tls_context_use(f.context, pem, pem, NULL), 0);
     /* A client's trust is reloaded the same way. */
     assert_int_equal(tls_context_reload(trusts_old, NULL), 0);
     ask(&f, trusts_old, NULL);
