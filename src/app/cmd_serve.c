@@ -15,11 +15,11 @@ static int complain(const char *what, const struct error *err)
     return 1;
 }
 
-static int serve(const struct config *config, bool demo)
+static int serve(const struct config *config, const char *file, bool demo)
 {
     struct error err = {0};
     (void)log_configure(config->log.level, config->log.json);
-    struct serve *s = serve_start(config, demo, &err);
+    struct serve *s = serve_start(config, file, demo, &err);
     if (!s) {
         return complain("cannot start", &err);
     }
@@ -42,7 +42,7 @@ static int run(int argc, char **argv)
     if (config_load(&config, file, environ, &err) < 0) {
         return complain("configuration", &err);
     }
-    int code = serve(&config, demo);
+    int code = serve(&config, file, demo);
     config_done(&config);
     return code;
 }

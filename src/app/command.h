@@ -17,6 +17,7 @@ extern const struct command command_serve;
 extern const struct command command_check;
 extern const struct command command_version;
 extern const struct command command_stream;
+extern const struct command command_reload;
 extern const struct command command_doctor;
 
 /* The environment, for config_load(). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/config.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/stream.h"
@@ -50,10 +51,9 @@ static int check_path(const void *member, struct error *err)
 
 static const struct model_field log_fields[] = {
     MODEL_STRING(
-        struct config_log, level, .def = "info", .check = check_log_level, .restart = true,
+        struct config_log, level, .def = "info", .check = check_log_level,
         .doc = "error, warn, info, debug or trace; exceptions by topic follow: info,rtmp=debug."),
-    MODEL_BOOL(struct config_log, json, .def = "false", .restart = true,
-               .doc = "JSON lines instead of text."),
+    MODEL_BOOL(struct config_log, json, .def = "false", .doc = "JSON lines instead of text."),
 };
 static const struct model log_model = MODEL("ConfigLog", struct config_log, log_fields);
 
@@ -80,10 +80,10 @@ static const struct model_field http_tls_fields[] = {
         .doc =
             "Plain HTTP is served on the same port as well; the first byte of a connection tells."),
     MODEL_STRING(
-        struct config_http_tls, certificate, .restart = true, .example = "/etc/mast/tls.crt",
+        struct config_http_tls, certificate, .example = "/etc/mast/tls.crt",
         .doc =
             "Certificate chain, PEM. Without one a self-made certificate is kept in the state folder."),
-    MODEL_STRING(struct config_http_tls, key, .restart = true, .example = "/etc/mast/tls.key",
+    MODEL_STRING(struct config_http_tls, key, .example = "/etc/mast/tls.key",
                  .doc = "Its private key, PEM."),
     MODEL_DURATION(
         struct config_http_tls, hsts, .def = "180d", .max = 63072000000000000, .restart = true,
@@ -96,11 +96,10 @@ static const struct model http_tls_model =
 
 static const struct model_field http_fields[] = {
     MODEL_STRING(
-        struct config_http, address, .def = "127.0.0.1", .check = check_address, .restart = true,
+        struct config_http, address, .def = "127.0.0.1", .check = check_address,
         .doc =
             "Where the page, the API, MSE and the metrics listen. This machine only, until told otherwise."),
-    MODEL_INT(struct config_http, port, .def = "8888", .restart = true,
-              .doc = "0 = any free port."),
+    MODEL_INT(struct config_http, port, .def = "8888", .doc = "0 = any free port."),
     MODEL_LIST_STRING(
         struct config_http, hosts, .comma = true, .max = 64, .restart = true,
         .example = "media.example.org",
@@ -121,9 +120,8 @@ static const struct model_field rtmp_fields[] = {
     MODEL_BOOL(struct config_rtmp, enabled, .def = "true", .restart = true,
                .doc = "RTMP, for OBS, ffmpeg, GStreamer, VLC."),
     MODEL_STRING(struct config_rtmp, address, .def = "127.0.0.1", .check = check_address,
-                 .restart = true, .doc = "Where RTMP listens."),
-    MODEL_INT(struct config_rtmp, port, .def = "1935", .restart = true,
-              .doc = "0 = any free port."),
+                 .doc = "Where RTMP listens."),
+    MODEL_INT(struct config_rtmp, port, .def = "1935", .doc = "0 = any free port."),
     MODEL_INT(struct config_rtmp, max_connections, .def = "50000", .min = 1, .max = 1000000,
               .restart = true, .doc = "Connections at once, RTMP and RTMPS each."),
     MODEL_INT(struct config_rtmp, max_connections_per_address, .def = "0", .max = 1000000,
@@ -147,14 +145,13 @@ static const struct model_field rtmps_fields[] = {
     MODEL_BOOL(struct config_rtmps, enabled, .def = "true", .restart = true,
                .doc = "RTMP over TLS."),
     MODEL_STRING(struct config_rtmps, address, .def = "127.0.0.1", .check = check_address,
-                 .restart = true, .doc = "Where RTMPS listens."),
-    MODEL_INT(struct config_rtmps, port, .def = "1936", .restart = true,
-              .doc = "0 = any free port."),
+                 .doc = "Where RTMPS listens."),
+    MODEL_INT(struct config_rtmps, port, .def = "1936", .doc = "0 = any free port."),
     MODEL_STRING(
-        struct config_rtmps, certificate, .restart = true, .example = "/etc/mast/tls.crt",
+        struct config_rtmps, certificate, .example = "/etc/mast/tls.crt",
         .doc =
             "Certificate chain, PEM. Without one a self-made certificate is kept in the state folder."),
-    MODEL_STRING(struct config_rtmps, key, .restart = true, .example = "/etc/mast/tls.key",
+    MODEL_STRING(struct config_rtmps, key, .example = "/etc/mast/tls.key",
                  .doc = "Its private key, PEM."),
 };
 static const struct model rtmps_model =
@@ -169,27 +166,25 @@ static const struct model_enum second_publisher_names[] = {
 static const struct model_field streams_fields[] = {
     MODEL_ENUM(
         struct config_streams, second_publisher, second_publisher_names, .def = "refuse",
-        .restart = true,
         .doc =
             "What happens when somebody publishes to a path that is on air: refuse the second, or let it take over."),
     MODEL_DURATION(
-        struct config_streams, continuity, .def = "10s", .max = 3600000000000, .restart = true,
+        struct config_streams, continuity, .def = "10s", .max = 3600000000000,
         .doc =
             "How long readers are kept when the publisher is gone; when it returns within, they go on."),
     MODEL_SIZE(struct config_streams, history_max, .def = "16MiB", .min = 65536, .max = 1073741824,
-               .restart = true, .doc = "History a stream keeps for new and slow readers, at most."),
+               .doc = "History a stream keeps for new and slow readers, at most."),
     MODEL_DURATION(struct config_streams, history_max_time, .def = "15s", .min = 1000000000,
-                   .max = 600000000000, .restart = true, .doc = "The same in time."),
+                   .max = 600000000000, .doc = "The same in time."),
     MODEL_DURATION(
         struct config_streams, ready_after, .def = "500ms", .min = 0, .max = 60000000000,
-        .restart = true,
         .doc =
             "A stream is ready this long after its first key frame, even if an announced track has not shown up."),
     MODEL_SIZE(
-        struct config_streams, memory_max, .def = "0", .restart = true,
+        struct config_streams, memory_max, .def = "0",
         .doc =
             "Media memory of all streams together; over it new publishers are refused. 0 = a quarter of the RAM."),
-    MODEL_INT(struct config_streams, max, .def = "10000", .min = 1, .max = 1000000, .restart = true,
+    MODEL_INT(struct config_streams, max, .def = "10000", .min = 1, .max = 1000000,
               .doc = "Streams at once."),
 };
 static const struct model streams_model =
@@ -216,6 +211,11 @@ static const struct model_field config_fields[] = {
             "/var/lib/mast for root, else ~/.local/state/mast."),
     MODEL_INT(struct config, loops, .def = "0", .max = LOOPS_MAX, .restart = true,
               .doc = "Media threads; 0 = one for each core."),
+    MODEL_BOOL(
+        struct config, watch, .def = "true",
+        .doc =
+            "Reads this file and the certificates again when they change; without it on SIGHUP or "
+            "`mast reload` only. Keys that need a restart say so in the log."),
     MODEL_STRUCT(struct config, http, &http_model, .doc = "The one HTTP port."),
     MODEL_STRUCT(struct config, rtmp, &rtmp_model, .doc = "RTMP in and out."),
     MODEL_STRUCT(struct config, rtmps, &rtmps_model, .doc = "RTMP over TLS."),
@@ -316,6 +316,23 @@ int config_load(struct config *config, const char *file, char *const *env, struc
 void config_done(struct config *config)
 {
     model_done(&config_model, config);
+}
+
+struct engine_config config_engine(const struct config *config)
+{
+    const struct config_streams *c = &config->streams;
+    return (struct engine_config){
+        .publish_policy = (enum publish_policy)c->second_publisher,
+        .continuity_ms = (uint32_t)(c->continuity / NS_PER_MS),
+        .continuity_none = c->continuity == 0,
+        .history_max_bytes = (uint32_t)c->history_max,
+        .history_max_ms = (uint32_t)(c->history_max_time / NS_PER_MS),
+        .ready_after_ms = (uint32_t)(c->ready_after / NS_PER_MS),
+        .fanout_wait_ms = (uint32_t)(c->fanout_wait / NS_PER_MS),
+        .fanout_wait_none = c->fanout_wait == 0,
+        .memory_max_bytes = c->memory_max,
+        .streams_max = c->max,
+    };
 }
 
 static void write_doc(struct out *o, unsigned indent, const char *doc)

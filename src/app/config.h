@@ -71,6 +71,7 @@ struct config {
     struct config_log log;
     char *state_dir;
     uint16_t loops;
+    bool watch;
     struct config_http http;
     struct config_rtmp rtmp;
     struct config_rtmps rtmps;
@@ -86,6 +87,8 @@ extern const struct model config_model;
  */
 int config_load(struct config *config, const char *file, char *const *env, struct error *err);
 void config_done(struct config *config);
+/* What the engine is told of it; who answers the access question is the caller's to add. */
+struct engine_config config_engine(const struct config *config);
 
 /* The documented example file with every key, from the table. */
 void config_write_example(struct out *o);

@@ -6,6 +6,7 @@
 #include "api/system.h"
 #include "app/demo.h"
 #include "app/pages.h"
+#include "app/reload.h"
 #include "app/serve_metrics.h"
 #include "app/where.h"
 #include "base/clock.h"
@@ -35,6 +36,7 @@ LOG_TOPIC(topic, "serve");
 /* Members stand in their order of start. */
 struct serve {
     const struct config *config;
+    const char *config_file;
     char *state_dir;
     struct loop *control;
     struct loop *loops[LOOPS_MAX];
@@ -53,7 +55,9 @@ struct serve {
     struct http_server *http;
     char *openapi;
     struct demo *demo;
+    struct reload *reload;
     uv_signal_t on_int;
+    uv_signal_t on_hup;
     uv_signal_t on_term;
     bool signals_open;
 };
@@ -114,24 +118,12 @@ static int start_loops(struct serve *s, struct error *err)
 
 static int start_engine(struct serve *s, bool demo, struct error *err)
 {
-    const struct config_streams *c = &s->config->streams;
     s->rules = access_rules_new(&s->config->access, demo ? s->config->demo.path : NULL);
     s->guard = (struct guard){s->rules, s->config->http.hosts.items, s->config->http.hosts.len};
     media_register_forms();
     rtmp_register_forms();
-    struct engine_config ec = {
-        .access = access_rules_answerer(s->rules),
-        .publish_policy = (enum publish_policy)c->second_publisher,
-        .continuity_ms = (uint32_t)(c->continuity / NS_PER_MS),
-        .continuity_none = c->continuity == 0,
-        .history_max_bytes = (uint32_t)c->history_max,
-        .history_max_ms = (uint32_t)(c->history_max_time / NS_PER_MS),
-        .ready_after_ms = (uint32_t)(c->ready_after / NS_PER_MS),
-        .fanout_wait_ms = (uint32_t)(c->fanout_wait / NS_PER_MS),
-        .fanout_wait_none = c->fanout_wait == 0,
-        .memory_max_bytes = c->memory_max,
-        .streams_max = c->max,
-    };
+    struct engine_config ec = config_engine(s->config);
+    ec.access = access_rules_answerer(s->rules);
     s->engine = engine_new(&ec, s->control, s->loops, s->n_loops);
     return 0;
 }
@@ -214,11 +206,32 @@ static void mount(struct serve *s)
     http_server_mount(s->http, metrics_routes, metrics_routes_n, s->metrics);
     http_server_mount(s->http, stream_routes, stream_routes_n, s->engine);
     http_server_mount(s->http, mse_routes, mse_routes_n, s->engine);
+    http_server_mount(s->http, reload_routes, reload_routes_n, s->reload);
     http_server_mount(s->http, openapi_routes, openapi_routes_n, &s->openapi);
     if (s->pages) {
         http_server_mount(s->http, pages_routes, pages_routes_n, s->pages);
     }
     s->openapi = openapi_document(s->http, mast_version());
+}
+
+/* Before the first listener, so before anything can ask for it. */
+static void start_reload(struct serve *s)
+{
+    const struct reload_target target = {
+        .started = s->config,
+        .file = s->config_file,
+        .state_dir = s->state_dir,
+        .control = s->control,
+        .loops = s->loops,
+        .n_loops = s->n_loops,
+        .engine = s->engine,
+        .http = s->http,
+        .http_tls = s->http_tls,
+        .rtmp = s->rtmp,
+        .rtmps = s->rtmps,
+        .rtmps_tls = s->rtmps_tls,
+    };
+    s->reload = reload_new(&target);
 }
 
 static int start_http(struct serve *s, struct error *err)
@@ -239,6 +252,7 @@ static int start_http(struct serve *s, struct error *err)
     }
     struct http_server_config hc = {.guard = guard_check, .guard_user = &s->guard};
     s->http = http_server_new(&hc, s->control);
+    start_reload(s);
     mount(s);
     struct listener_config lc = {
         .address = c->address,
@@ -263,13 +277,21 @@ static void on_signal(uv_signal_t *signal, int number)
     serve_stop(s);
 }
 
+static void on_hangup(uv_signal_t *signal, int number)
+{
+    struct serve *s = signal->data;
+    (void)reload_run(s->reload, "SIGHUP", NULL, NULL);
+}
+
 static void start_signals(struct serve *s)
 {
     uv_signal_init(loop_uv(s->control), &s->on_int);
     uv_signal_init(loop_uv(s->control), &s->on_term);
-    s->on_int.data = s->on_term.data = s;
+    uv_signal_init(loop_uv(s->control), &s->on_hup);
+    s->on_int.data = s->on_term.data = s->on_hup.data = s;
     uv_signal_start(&s->on_int, on_signal, SIGINT);
     uv_signal_start(&s->on_term, on_signal, SIGTERM);
+    uv_signal_start(&s->on_hup, on_hangup, SIGHUP);
     s->signals_open = true;
 }
 
@@ -283,10 +305,12 @@ static int start_demo(struct serve *s, struct error *err)
     return 0;
 }
 
-struct serve *serve_start(const struct config *config, bool demo, struct error *err)
+struct serve *serve_start(const struct config *config, const char *file, bool demo,
+                          struct error *err)
 {
     struct serve *s = mem_new(struct serve);
     s->config = config;
+    s->config_file = file;
     raise_fd_limit();
     /* A peer that closed must not end the process: io/ uses MSG_NOSIGNAL, libraries may not. */
     signal(SIGPIPE, SIG_IGN);
@@ -333,6 +357,7 @@ static void close_signals(struct serve *s)
     if (s->signals_open) {
         uv_close((uv_handle_t *)&s->on_int, NULL);
         uv_close((uv_handle_t *)&s->on_term, NULL);
+        uv_close((uv_handle_t *)&s->on_hup, NULL);
     }
 }
 
@@ -342,6 +367,7 @@ struct serve *serve_free(struct serve *s)
         return NULL;
     }
     close_signals(s);
+    s->reload = reload_free(s->reload);
     s->demo = demo_free(s->demo);
     s->rtmps = rtmp_server_close(s->rtmps);
     s->rtmp = rtmp_server_close(s->rtmp);

@@ -9,7 +9,9 @@
 struct serve;
 
 /* Starts all that config asks for. NULL with err when something cannot be had; nothing is left behind then. */
-struct serve *serve_start(const struct config *config, bool demo, struct error *err);
+/* config and file (where it was read, NULL = nowhere) live as long as the server; a reload reads file again. */
+struct serve *serve_start(const struct config *config, const char *file, bool demo,
+                          struct error *err);
 /* Runs until SIGINT, SIGTERM or serve_stop(). */
 void serve_run(struct serve *s);
 void serve_stop(struct serve *s);

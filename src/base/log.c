@@ -6,6 +6,7 @@
 #include "base/utf8.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,11 +21,12 @@ struct rule {
     enum log_level level;
 };
 
-/* Written by log_configure() before threads start; read-only after. */
+/* Under the lock. A topic looks at the rules once after each change, so the usual line takes no lock. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rule rules[RULES_MAX] = {{"", LOG_INFO}};
 static unsigned n_rules = 1;
-static unsigned generation = 1;
-static bool as_json;
+static atomic_uint generation = 1;
+static atomic_bool as_json;
 static log_sink_fn sink_fn;
 static void *sink_user;
 
@@ -97,10 +99,12 @@ int log_configure(const char *patterns, bool json)
     if (r < 0) {
         return r;
     }
+    pthread_mutex_lock(&lock);
     memcpy(rules, parsed, sizeof(rules));
     n_rules = n;
-    as_json = json;
-    generation++;
+    atomic_store_explicit(&as_json, json, memory_order_relaxed);
+    atomic_fetch_add_explicit(&generation, 1, memory_order_release);
+    pthread_mutex_unlock(&lock);
     return 0;
 }
 
@@ -129,10 +133,12 @@ static int resolve(const char *name)
 
 bool log_enabled(struct log_topic *t, enum log_level level)
 {
-    /* Two threads may resolve the same topic at once: both store the same values, relaxed is enough. */
-    if (__atomic_load_n(&t->generation, __ATOMIC_ACQUIRE) != generation) {
+    if (__atomic_load_n(&t->generation, __ATOMIC_ACQUIRE) !=
+        atomic_load_explicit(&generation, memory_order_acquire)) {
+        pthread_mutex_lock(&lock);
         __atomic_store_n(&t->level, resolve(t->name), __ATOMIC_RELAXED);
         __atomic_store_n(&t->generation, generation, __ATOMIC_RELEASE);
+        pthread_mutex_unlock(&lock);
     }
     return (int)level <= __atomic_load_n(&t->level, __ATOMIC_RELAXED);
 }

@@ -8,7 +8,7 @@
  *
  * The level is checked before arguments are evaluated. Lines go to stderr, as text or as JSON lines, one write each, so
  * that threads do not mix. Messages say what happens next; secrets never. base/, media/ and *_wire.c log nothing above
- * debug (they return errors), and wires log nothing at all. Any thread; log_configure() before threads start.
+ * debug (they return errors), and wires log nothing at all. Any thread.
  */
 #include <stdbool.h>
 

@@ -115,6 +115,7 @@ struct listener;
 struct listener_config {
     const char *address; /* "127.0.0.1", "::", "0.0.0.0"; numeric */
     uint16_t port;       /* 0 = any free one, see listener_port() */
+    bool shares_port;    /* other listeners of this user may have it too (one replaces another) */
     struct tls_context *tls;
     bool plain_too;                 /* with tls: what does not begin with a TLS record is plain */
     unsigned max_conns;             /* 0 = 100000 */

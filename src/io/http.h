@@ -123,6 +123,8 @@ void http_server_each_route(struct http_server *s,
                             void (*each)(void *arg, const struct http_route *r), void *arg);
 int http_server_listen(struct http_server *s, const struct listener_config *config,
                        struct loop *const *loops, unsigned n_loops, struct error *err);
+/* Closes the i-th listener; those behind it move up. Its connections go on. */
+void http_server_unlisten(struct http_server *s, unsigned i);
 struct listener *http_server_listener(struct http_server *s, unsigned i); /* NULL past the last */
 uint64_t http_server_live(const struct http_server *s);                   /* connections */
 /*

@@ -177,6 +177,14 @@ int http_server_listen(struct http_server *s, const struct listener_config *conf
     return 0;
 }
 
+void http_server_unlisten(struct http_server *s, unsigned i)
+{
+    assert(i < s->n_listeners);
+    listener_close(s->listeners[i]);
+    s->n_listeners--;
+    memmove(&s->listeners[i], &s->listeners[i + 1], (s->n_listeners - i) * sizeof(s->listeners[0]));
+}
+
 struct listener *http_server_listener(struct http_server *s, unsigned i)
 {
     return i < s->n_listeners ? s->listeners[i] : NULL;

@@ -319,14 +319,14 @@ static void set_option(int fd, int level, int name, int value)
  * find a peer that vanished while nothing is being sent. SO_REUSEPORT is set after the bind of the first socket, so that a
  * port which another server already shares out is refused instead of shared with it.
  */
-static int bind_socket(struct sockaddr_storage *sa, socklen_t len, bool first)
+static int bind_socket(struct sockaddr_storage *sa, socklen_t len, bool shares_port)
 {
     int fd = socket(sa->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -errno;
     }
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (!first) {
+    if (shares_port) {
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
     if (sa->ss_family == AF_INET6) {
@@ -356,10 +356,10 @@ static void close_sockets(struct listener *l)
 
 /* Port 0 becomes a real one with the first socket; the others bind to the same. */
 static int open_sockets(struct listener *l, struct sockaddr_storage *sa, socklen_t len,
-                        struct loop *const *loops, unsigned n_loops)
+                        bool shares_port, struct loop *const *loops, unsigned n_loops)
 {
     for (unsigned i = 0; i < n_loops; i++) {
-        int fd = bind_socket(sa, len, i == 0);
+        int fd = bind_socket(sa, len, shares_port || i > 0);
         if (fd < 0) {
             return fd;
         }
@@ -399,7 +399,7 @@ struct listener *listener_open(const struct listener_config *config, struct loop
     if (l->max_conns_per_address > 0) {
         l->by_address = mem_new_array(struct address_count *, ADDRESS_BUCKETS);
     }
-    int r = open_sockets(l, &sa, len, loops, n_loops);
+    int r = open_sockets(l, &sa, len, config->shares_port, loops, n_loops);
     struct conn_addr addr;
     conn_addr_set(&addr, (struct sockaddr *)&sa, len);
     memcpy(l->text, addr.text, sizeof(l->text));

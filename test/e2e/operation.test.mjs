@@ -3,15 +3,16 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 
 import { startBrowser, waitPlaying } from "./lib/browser.mjs";
-import { publishFfmpeg } from "./lib/ffmpeg.mjs";
-import { eventually, Mast, stopChild } from "./lib/mast.mjs";
+import { publishFfmpeg, startProgram } from "./lib/ffmpeg.mjs";
+import { eventually, freePort, Mast, stopChild } from "./lib/mast.mjs";
 import { WebSocketClient } from "./lib/ws.mjs";
 
 let folder;
@@ -44,6 +45,18 @@ function shownCertificate(port) {
     s.on("error", fail);
   });
 }
+
+function connectTcp(port) {
+  return new Promise((done, fail) => {
+    const s = connect(port, "127.0.0.1", () => {
+      s.destroy();
+      done(true);
+    });
+    s.on("error", fail);
+  });
+}
+
+const exitedAlready = (child) => child.exitCode !== null || child.signalCode !== null;
 
 const curl = (...args) => execFileSync("curl", ["-sS", "--max-time", "20", ...args], { encoding: "utf8" });
 
@@ -114,6 +127,150 @@ test("a self-made certificate: plain and TLS share the port, ffmpeg publishes ov
     });
   } finally {
     await browser.close();
+    await mast.close();
+  }
+});
+
+// ---- reload ----
+
+async function writeConfig(mast, change) {
+  change(mast.config);
+  await mast.writeConfig();
+}
+
+async function reload(mast) {
+  const reply = await fetch(`${mast.url}/api/v1/reload`, { method: "POST" });
+  return { status: reply.status, ...(await reply.json()) };
+}
+
+test("reload: certificates, ports, stream settings and the log level change; no client of a stream notices", async () => {
+  makeCertificate("before");
+  const files = { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key") };
+  const mast = await Mast.start({
+    config: { watch: false, log: { level: "info" }, http: { tls: { enabled: true, plain: true, ...files } }, rtmps: files },
+  });
+  try {
+    await withPublisher(mast, "live/kept", mast.rtmp("live/kept"), async () => {
+      const player = startProgram("ffmpeg", ["-hide_banner", "-loglevel", "error", "-nostdin", "-i", mast.rtmp("live/kept"), "-c", "copy", "-f", "null", "-"]);
+      const seen = await watch(mast, "live/kept");
+      const secure = await watch({ url: mast.url.replace("http:", "https:") }, "live/kept");
+      const sessions = async () => {
+        const s = await mast.stream("live/kept");
+        return [s.publisher.id, ...s.readers.map((r) => r.id)].sort().join(" ");
+      };
+      await eventually("the three read", async () => (await mast.stream("live/kept")).readers.length === 3);
+      const before = await sessions();
+
+      assert.deepEqual(await reload(mast), { status: 200, changed: [], restart: [] });
+
+      // Certificates: the files have the same names and other contents.
+      makeCertificate("after");
+      assert.equal(await shownCertificate(mast.rtmpsPort), "before");
+      assert.equal((await reload(mast)).status, 200);
+      assert.equal(await shownCertificate(mast.rtmpsPort), "after");
+      assert.equal(await shownCertificate(mast.httpPort), "after");
+
+      // Other ports and addresses; the HTTP port stays and is widened, which needs the port twice for a moment.
+      const oldRtmp = mast.rtmpPort;
+      mast.rtmpPort = await freePort();
+      await writeConfig(mast, (c) => {
+        c.rtmp.port = mast.rtmpPort;
+        c.http.address = "0.0.0.0";
+        c.log.level = "debug";
+        c.streams = { second_publisher: "takeover" };
+        c.loops = 7;
+      });
+      const report = await reload(mast);
+      assert.deepEqual(report.changed.sort(), ["http.address", "log.level", "rtmp.port", "streams.second_publisher"]);
+      assert.deepEqual(report.restart, ["loops"]);
+      assert.match(mast.log, /loops waits for a restart/);
+      await assert.rejects(connectTcp(oldRtmp), /ECONNREFUSED/);
+      assert.equal(curl(`http://127.0.0.2:${mast.httpPort}/healthz`), "ok\n");
+      // By the new port, and over the one that is on air: both settings are in force for streams that come.
+      await withPublisher(mast, "live/new", mast.rtmp("live/new"), async () => {
+        const first = (await mast.stream("live/new")).publisher.id;
+        const second = publishFfmpeg(mast.rtmp("live/new"), { size: "320x180" });
+        await eventually("the second takes over", async () => {
+          const s = await mast.stream("live/new");
+          return s?.publisher && s.publisher.id !== first;
+        });
+        await stopChild(second, "SIGKILL");
+      });
+      // What waits is told again, until the restart.
+      assert.deepEqual(await reload(mast), { status: 200, changed: [], restart: ["loops"] });
+
+      await seen.more();
+      await secure.more();
+      assert.equal(await sessions(), before);
+      assert.equal(exitedAlready(player), false, player.log);
+      assert.equal((await mast.stream("live/kept")).dropped, 0);
+      for (const s of [seen, secure]) {
+        assert.equal(s.texts.filter((t) => t.type === "init").length, 1);
+        assert.deepEqual(s.texts.filter((t) => t.type === "state").map((t) => t.state), ["live"]);
+        s.close();
+      }
+      await stopChild(player, "SIGKILL");
+    });
+  } finally {
+    await mast.close();
+  }
+});
+
+test("reload: what is wrong is refused with where, and nothing changes", async () => {
+  makeCertificate("good");
+  const files = { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key") };
+  const mast = await Mast.start({ config: { watch: false, rtmps: files } });
+  try {
+    const refused = async (change, where) => {
+      const kept = structuredClone(mast.config);
+      await writeConfig(mast, change);
+      const reply = await reload(mast);
+      assert.equal(reply.status, 422);
+      assert.equal(reply.code, "invalid-configuration");
+      assert.match(`${reply.field} ${reply.detail}`, where);
+      mast.config = kept;
+      await connectTcp(mast.rtmpPort);
+    };
+    const taken = createServer();
+    await new Promise((done) => taken.listen(0, "127.0.0.1", done));
+    const other = await freePort();
+    await refused((c) => (c.log.level = "loud"), /mast\.yml:\d+:\d+.*log\.level/);
+    await refused((c) => (c.nonsense = 1), /nonsense/);
+    // The new RTMP port could be had, and is given back.
+    await refused((c) => ((c.rtmp.port = other), (c.rtmps.port = taken.address().port)), /rtmps.*cannot listen/);
+    await assert.rejects(connectTcp(other), /ECONNREFUSED/);
+    await refused((c) => ((c.rtmp.port = other), (c.rtmps.key = files.certificate)), /rtmps.*private key/);
+    await assert.rejects(connectTcp(other), /ECONNREFUSED/);
+    assert.equal(await shownCertificate(mast.rtmpsPort), "good");
+    assert.match(mast.log, /refused, everything stays as it was/);
+    taken.close();
+    await mast.writeConfig();
+    assert.equal((await reload(mast)).status, 200);
+    assert.match(execFileSync(process.env.MAST_BIN, ["reload", "--url", mast.url], { encoding: "utf8" }), /^nothing changed/);
+  } finally {
+    await mast.close();
+  }
+});
+
+test("reload: SIGHUP, and files that change by themselves", async () => {
+  makeCertificate("one");
+  const files = { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key") };
+  const mast = await Mast.start({ config: { rtmps: files } });
+  try {
+    const move = async () => {
+      mast.rtmpPort = await freePort();
+      await writeConfig(mast, (c) => (c.rtmp.port = mast.rtmpPort));
+    };
+    await move();
+    await eventually("the file was noticed", () => connectTcp(mast.rtmpPort));
+    makeCertificate("two");
+    await eventually("the certificate was noticed", async () => (await shownCertificate(mast.rtmpsPort)) === "two");
+    await writeConfig(mast, (c) => (c.watch = false));
+    await eventually("the switch was noticed", () => /watch has a new value/.test(mast.log));
+    await move();
+    mast.child.kill("SIGHUP");
+    await eventually("the signal was noticed", () => connectTcp(mast.rtmpPort));
+  } finally {
     await mast.close();
   }
 });

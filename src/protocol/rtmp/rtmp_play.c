@@ -283,7 +283,7 @@ void rtmp_play_stop(struct rtmp_session *s)
 void rtmp_play_tick(struct rtmp_session *s, int64_t now_ns)
 {
     struct rtmp_play *p = s->play;
-    const unsigned wait_ms = s->shard->server->config.wait_ms;
+    const unsigned wait_ms = atomic_load_explicit(&s->shard->server->wait_ms, memory_order_relaxed);
     const bool waits = p->was_live ? p->state == READER_ENDED : p->state != READER_LIVE;
     const int64_t since = p->was_live ? p->state_since_ns : s->since_ns;
     if (waits && (now_ns - since) / 1000000 >= wait_ms) {

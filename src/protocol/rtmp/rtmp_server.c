@@ -3,6 +3,9 @@
 
 #include "protocol/rtmp/rtmp_session.h"
 
+#include <assert.h>
+#include <errno.h>
+
 #define TICK_MS 250
 
 /* The tick runs while a loop has sessions. */
@@ -41,6 +44,48 @@ static unsigned or_default(unsigned value, unsigned otherwise)
     return value ? value : otherwise;
 }
 
+static struct listener *open_listener(struct rtmp_server *s, const char *address, uint16_t port,
+                                      bool shares_port, struct loop *const *loops,
+                                      struct error *err)
+{
+    const struct listener_config listen = {
+        .address = address ? address : "127.0.0.1",
+        .port = port,
+        .shares_port = shares_port,
+        .tls = s->config.tls,
+        .max_conns = s->config.max_conns,
+        .max_conns_per_address = s->config.max_conns_per_address,
+        .name = s->config.tls ? "rtmps" : "rtmp",
+    };
+    return listener_open(&listen, loops, s->n_shards, on_accept, s, err);
+}
+
+int rtmp_server_listen_next(struct rtmp_server *s, const char *address, uint16_t port,
+                            struct error *err)
+{
+    struct loop *loops[LOOPS_MAX];
+    assert(!s->previous);
+    for (unsigned i = 0; i < s->n_shards; i++) {
+        loops[i] = s->shards[i].loop;
+    }
+    struct listener *next = open_listener(s, address, port, true, loops, err);
+    if (!next) {
+        return -EADDRNOTAVAIL;
+    }
+    s->previous = s->listener;
+    s->listener = next;
+    return 0;
+}
+
+void rtmp_server_keep(struct rtmp_server *s, bool next)
+{
+    struct listener *kept = next ? s->listener : s->previous;
+    assert(s->previous);
+    listener_close(next ? s->previous : s->listener);
+    s->listener = kept;
+    s->previous = NULL;
+}
+
 struct rtmp_server *rtmp_server_open(const struct rtmp_server_config *config, struct engine *e,
                                      struct loop *const *loops, unsigned n_loops, struct error *err)
 {
@@ -49,7 +94,7 @@ struct rtmp_server *rtmp_server_open(const struct rtmp_server_config *config, st
     s->config.handshake_ms = or_default(config->handshake_ms, 10000);
     s->config.silent_ms = or_default(config->silent_ms, 30000);
     s->config.stalled_ms = or_default(config->stalled_ms, 30000);
-    s->config.wait_ms = or_default(config->wait_ms, 10000);
+    rtmp_server_set_wait(s, config->wait_ms);
     s->engine = e;
     s->n_shards = n_loops;
     s->shards = mem_new_array(struct rtmp_shard, n_loops);
@@ -57,22 +102,19 @@ struct rtmp_server *rtmp_server_open(const struct rtmp_server_config *config, st
         s->shards[i] = (struct rtmp_shard){.server = s, .loop = loops[i]};
         list_init(&s->shards[i].sessions);
     }
-    const struct listener_config listen = {
-        .address = config->address ? config->address : "127.0.0.1",
-        .port = config->port,
-        .tls = config->tls,
-        .max_conns = config->max_conns,
-        .max_conns_per_address = config->max_conns_per_address,
-        .name = config->tls ? "rtmps" : "rtmp",
-    };
     s->config.address = NULL;
-    s->listener = listener_open(&listen, loops, n_loops, on_accept, s, err);
+    s->listener = open_listener(s, config->address, config->port, false, loops, err);
     if (!s->listener) {
         free(s->shards);
         free(s);
         return NULL;
     }
     return s;
+}
+
+void rtmp_server_set_wait(struct rtmp_server *s, unsigned ms)
+{
+    atomic_store_explicit(&s->wait_ms, or_default(ms, 10000), memory_order_relaxed);
 }
 
 uint16_t rtmp_server_port(const struct rtmp_server *s)

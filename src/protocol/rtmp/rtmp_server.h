@@ -31,6 +31,15 @@ struct rtmp_server;
 struct rtmp_server *rtmp_server_open(const struct rtmp_server_config *config, struct engine *e,
                                      struct loop *const *loops, unsigned n_loops,
                                      struct error *err);
+/*
+ * Listens on another address, first as well (the new one is rtmp_server_port() from then on), then instead:
+ * rtmp_server_keep() closes the old one, or the new one when `next` is false. Sessions go on. Control thread.
+ */
+int rtmp_server_listen_next(struct rtmp_server *s, const char *address, uint16_t port,
+                            struct error *err);
+void rtmp_server_keep(struct rtmp_server *s, bool next);
+/* Another wait_ms, for readers that come or whose publisher goes from now on. Any thread. */
+void rtmp_server_set_wait(struct rtmp_server *s, unsigned ms);
 uint16_t rtmp_server_port(const struct rtmp_server *s);
 /* Ends every session and waits for the loops, which must run (or be the caller's own). NULL is fine; returns NULL. */
 struct rtmp_server *rtmp_server_close(struct rtmp_server *s);

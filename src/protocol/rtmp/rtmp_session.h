@@ -33,6 +33,8 @@ struct rtmp_server {
     struct rtmp_server_config config; /* defaults filled in; the strings are gone */
     struct engine *engine;
     struct listener *listener;
+    atomic_uint wait_ms;
+    struct listener *previous; /* between rtmp_server_listen_next() and rtmp_server_keep() */
     unsigned n_shards;
     struct rtmp_shard *shards;
     struct rtmp_counters counters;

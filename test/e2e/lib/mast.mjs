@@ -107,10 +107,9 @@ export class Mast {
 
   // Also after stop(): the same ports and the same folder, as a restarted server has.
   async run() {
-    const file = join(this.dir, "mast.yml");
-    await writeFile(file, yaml(this.config));
+    await this.writeConfig();
     this.log = "";
-    this.child = spawn(BIN, ["serve", "--config", file, ...this.args], { stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(BIN, ["serve", "--config", this.configFile, ...this.args], { stdio: ["ignore", "pipe", "pipe"] });
     const keep = (data) => (this.log = (this.log + data).slice(-(4 << 20)));
     this.child.stdout.on("data", keep);
     this.child.stderr.on("data", keep);
@@ -124,6 +123,14 @@ export class Mast {
         return (await this.fetch("/readyz")).status === 200;
       },
     );
+  }
+
+  get configFile() {
+    return join(this.dir, "mast.yml");
+  }
+
+  async writeConfig() {
+    await writeFile(this.configFile, yaml(this.config));
   }
 
   get pid() {

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `mast reload`: a running server reads its configuration again. */
+#include "app/api_call.h"
+#include "app/command.h"
+#include "app/reload.h"
+
+#include <stdio.h>
+
+static int print_report(const struct out *body)
+{
+    struct reload_report report;
+    struct error err = {0};
+    if (model_parse_json(&reload_report_model, &report, out_view(body), NULL, &err) < 0) {
+        fprintf(stderr, "mast: cannot read the server's reply: %s: %s\n", err.where, err.text);
+        return 1;
+    }
+    for (size_t i = 0; i < report.changed.len; i++) {
+        printf("changed        %s\n", report.changed.items[i]);
+    }
+    for (size_t i = 0; i < report.restart.len; i++) {
+        printf("needs restart  %s\n", report.restart.items[i]);
+    }
+    if (report.changed.len + report.restart.len == 0) {
+        puts("nothing changed; certificates were read again");
+    }
+    model_done(&reload_report_model, &report);
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    bool as_json = command_flag(&argc, argv, "--json");
+    struct api_call call = api_call_options(&argc, argv);
+    _cleanup_(out_done) struct out body = {0};
+    if (argc != 1) {
+        return command_usage(&command_reload);
+    }
+    int r = api_call(&call, "POST", "/api/v1/reload", "", &body);
+    if (r == 0 && as_json) {
+        puts(out_str(&body));
+        return 0;
+    }
+    return r == 0 ? print_report(&body) : r;
+}
+
+const struct command command_reload = {
+    .name = "reload",
+    .usage = "[--url URL] [--ca FILE] [--json]",
+    .summary = "Makes a running server read its configuration again",
+    .run = run,
+};
