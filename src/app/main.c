@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_serve,  &command_check,  &command_stream,
+    &command_serve,  &command_check,  &command_stream,  &command_key,
     &command_reload, &command_doctor, &command_version,
 };
 

@@ -18,6 +18,7 @@
 #include "protocol/mse/mse.h"
 #include "protocol/rtmp/rtmp_form.h"
 #include "protocol/rtmp/rtmp_server.h"
+#include "service/access/access_service.h"
 #include "service/access/guard.h"
 #include "service/stream/stream_routes.h"
 
@@ -41,7 +42,8 @@ struct serve {
     struct loop *control;
     struct loop *loops[LOOPS_MAX];
     unsigned n_loops;
-    struct access_rules *rules;
+    struct store *store;
+    struct access_service *access;
     struct guard guard;
     struct engine *engine;
     struct tls_context *rtmps_tls;
@@ -96,7 +98,24 @@ static int make_dirs(const char *dir, struct error *err)
 static int start_state(struct serve *s, struct error *err)
 {
     s->state_dir = s->config->state_dir ? mem_strdup(s->config->state_dir) : where_state_dir();
-    return make_dirs(s->state_dir, err);
+    int r = make_dirs(s->state_dir, err);
+    if (r < 0) {
+        return r;
+    }
+    return store_open(&(struct store_config){.dir = s->state_dir}, &s->store, err);
+}
+
+static int start_access(struct serve *s, bool demo, struct error *err)
+{
+    const struct access_service_config ac = {
+        .access = &s->config->access,
+        .trusted_local_path = demo ? s->config->demo.path : NULL,
+        .store = s->store,
+        .control = s->control,
+    };
+    s->access = access_service_new(&ac);
+    s->guard = (struct guard){s->access, s->config->http.hosts.items, s->config->http.hosts.len};
+    return access_service_load(s->access, err);
 }
 
 static int start_loops(struct serve *s, struct error *err)
@@ -116,15 +135,14 @@ static int start_loops(struct serve *s, struct error *err)
     return 0;
 }
 
-static int start_engine(struct serve *s, bool demo, struct error *err)
+static int start_engine(struct serve *s)
 {
-    s->rules = access_rules_new(&s->config->access, demo ? s->config->demo.path : NULL);
-    s->guard = (struct guard){s->rules, s->config->http.hosts.items, s->config->http.hosts.len};
     media_register_forms();
     rtmp_register_forms();
     struct engine_config ec = config_engine(s->config);
-    ec.access = access_rules_answerer(s->rules);
+    ec.access = access_service_answerer(s->access);
     s->engine = engine_new(&ec, s->control, s->loops, s->n_loops);
+    access_service_set_engine(s->access, s->engine);
     return 0;
 }
 
@@ -205,6 +223,7 @@ static void mount(struct serve *s)
     http_server_mount(s->http, system_routes, system_routes_n, &s->system);
     http_server_mount(s->http, metrics_routes, metrics_routes_n, s->metrics);
     http_server_mount(s->http, stream_routes, stream_routes_n, s->engine);
+    http_server_mount(s->http, access_key_routes, access_key_routes_n, s->access);
     http_server_mount(s->http, mse_routes, mse_routes_n, s->engine);
     http_server_mount(s->http, reload_routes, reload_routes_n, s->reload);
     http_server_mount(s->http, openapi_routes, openapi_routes_n, &s->openapi);
@@ -316,7 +335,8 @@ struct serve *serve_start(const struct config *config, const char *file, bool de
     signal(SIGPIPE, SIG_IGN);
     int r = start_state(s, err);
     r = r < 0 ? r : start_loops(s, err);
-    r = r < 0 ? r : start_engine(s, demo, err);
+    r = r < 0 ? r : start_access(s, demo, err);
+    r = r < 0 ? r : start_engine(s);
     r = r < 0 ? r : start_tls(s, err);
     r = r < 0 ? r : start_rtmp(s, err);
     r = r < 0 ? r : start_http(s, err);
@@ -371,9 +391,13 @@ struct serve *serve_free(struct serve *s)
     s->demo = demo_free(s->demo);
     s->rtmps = rtmp_server_close(s->rtmps);
     s->rtmp = rtmp_server_close(s->rtmp);
+    if (s->access) {
+        access_service_set_engine(s->access, NULL);
+    }
     /* Ends the sessions of every protocol; those on HTTP connections go with the HTTP server right after. */
     s->engine = engine_free(s->engine);
     s->http = http_server_free(s->http);
+    s->store = store_close(s->store);
     s->metrics = metrics_free(s->metrics);
     s->pages = pages_close(s->pages);
     s->rtmps_tls = tls_context_free(s->rtmps_tls);
@@ -384,8 +408,9 @@ struct serve *serve_free(struct serve *s)
     for (unsigned i = 0; i < s->n_loops; i++) {
         loop_free(s->loops[i]);
     }
+    /* Delivers what the store still answered, to the service. */
     loop_free(s->control);
-    s->rules = access_rules_free(s->rules);
+    s->access = access_service_free(s->access);
     free(s->openapi);
     free(s->state_dir);
     free(s);

@@ -33,6 +33,24 @@ struct access_ticket {
     struct access_answer reply;
 };
 
+const char *access_path_key(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *last = slash ? slash + 1 : path;
+    return strncmp(last, ACCESS_STREAM_KEY, strlen(ACCESS_STREAM_KEY)) == 0 ? last : NULL;
+}
+
+const char *access_path_shown(const char *path, char buf[ACCESS_SHOWN_MAX])
+{
+    const char *key = access_path_key(path);
+    if (!key) {
+        return path;
+    }
+    snprintf(buf, ACCESS_SHOWN_MAX, "%.*s" ACCESS_STREAM_KEY "***",
+             (int)MIN((size_t)(key - path), (size_t)200), path);
+    return buf;
+}
+
 static const char *copy_text(const char *s)
 {
     return s ? mem_strdup(s) : NULL;

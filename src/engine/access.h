@@ -19,6 +19,17 @@ enum access_action {
     ACCESS_ACTION_N,
 };
 
+/*
+ * A path whose last segment begins so is not a stream's: the segment is a stream key, as OBS sends it (server rtmp://host/live,
+ * key sk_...). The answerer maps it to the stream; nothing else may show or keep it.
+ */
+#define ACCESS_STREAM_KEY "sk_"
+/* The key in a path, NULL when there is none. */
+const char *access_path_key(const char *path);
+/* The path as logs may show it: with "sk_***" for a key. Returns path, or buf, which holds ACCESS_SHOWN_MAX. */
+#define ACCESS_SHOWN_MAX 208
+const char *access_path_shown(const char *path, char buf[ACCESS_SHOWN_MAX]);
+
 /* All strings may be NULL; none is kept after access_ask() returns (the callee copies). */
 struct access_request {
     enum access_action action;

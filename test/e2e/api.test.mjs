@@ -205,9 +205,11 @@ test("doctor finds what is installed, and ports that are taken", async () => {
 });
 
 test("a taken port ends serve with a sentence, and leaves nothing behind", async () => {
-  const { code, stderr } = await command(["serve"], {
-    MAST_HTTP_PORT: String(mast.httpPort), MAST_RTMP_PORT: "0", MAST_RTMPS_PORT: "0", MAST_STATE_DIR: mast.dir, MAST_CONFIG: "",
-  }); // prettier-ignore
+  const env = { MAST_HTTP_PORT: String(mast.httpPort), MAST_RTMP_PORT: "0", MAST_RTMPS_PORT: "0", MAST_CONFIG: "" };
+  const { code, stderr } = await command(["serve"], { ...env, MAST_STATE_DIR: join(mast.dir, "second") });
   assert.equal(code, 1);
   assert.match(stderr, /cannot start: http.*in use/i);
+  const same = await command(["serve"], { ...env, MAST_STATE_DIR: mast.dir });
+  assert.equal(same.code, 1, "one server a state folder");
+  assert.match(same.stderr, /cannot start: /);
 });

@@ -463,7 +463,9 @@ static void refuse(struct session *s, const struct access_answer *a)
         status = 503;
         code = "unavailable";
     }
-    log_info("%s: viewer %s refused: %s", s->path, s->remote, a->err.text);
+    char shown[ACCESS_SHOWN_MAX];
+    log_info("%s: viewer %s refused: %s", access_path_shown(s->path, shown), s->remote,
+             a->err.text);
     http_reply_problem(s->reply, status, code, &a->err);
     free_session(s);
 }

@@ -257,6 +257,8 @@ static void on_answer(void *user, const struct access_answer *a)
         rtmp_session_end(s, RTMP_END_DROP, "%s refused: %s", publish ? "publish" : "play", text);
         return;
     }
+    free(s->path);
+    s->path = mem_strdup(a->path); /* a stream key was asked for by another */
     if (publish) {
         rtmp_publish_start(s, a);
     } else {
@@ -277,7 +279,8 @@ static void ask(struct rtmp_session *s, const struct rtmp_name *name, enum acces
         rtmp_session_end(s, RTMP_END_DROP, "%s: %s", publish ? "publish" : "play", err.text);
         return;
     }
-    s->path = mem_strdup(name->path);
+    char shown[ACCESS_SHOWN_MAX];
+    s->path = mem_strdup(access_path_shown(name->path, shown));
     const struct access_request req = {
         .action = action,
         .protocol = conn_is_tls(s->conn) ? "rtmps" : "rtmp",

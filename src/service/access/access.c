@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/access/access.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/url.h"
+#include "store/hash.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 struct access_rules {
+    atomic_uint refs;
     struct access_config config;
     char *trusted_local_path;
+    size_t n_keys;
+    struct access_key *keys;
+    struct map by_hash; /* of keys */
 };
 
 static int check_user(void *obj, struct error *err)
@@ -60,23 +67,52 @@ static const struct model_field config_fields[] = {
 };
 const struct model access_config_model = MODEL("Access", struct access_config, config_fields);
 
+static void copy_keys(struct access_rules *r, const struct access_key_list *keys)
+{
+    r->keys = mem_new_array(struct access_key, MAX(keys->items.len, (size_t)1));
+    r->n_keys = keys->items.len;
+    for (size_t i = 0; i < r->n_keys; i++) {
+        struct access_key *k = &r->keys[i];
+        model_copy(&access_key_model, k, &keys->items.items[i]);
+        k->serial = keys->items.items[i].serial;
+        map_set(&r->by_hash, k->hash, k);
+    }
+}
+
 struct access_rules *access_rules_new(const struct access_config *config,
+                                      const struct access_key_list *keys,
                                       const char *trusted_local_path)
 {
     struct access_rules *r = mem_new(struct access_rules);
+    atomic_init(&r->refs, 1);
     model_copy(&access_config_model, &r->config, config);
     r->trusted_local_path = trusted_local_path ? mem_strdup(trusted_local_path) : NULL;
+    if (keys) {
+        copy_keys(r, keys);
+    }
     return r;
 }
 
-struct access_rules *access_rules_free(struct access_rules *r)
+struct access_rules *access_rules_ref(struct access_rules *r)
 {
-    if (r) {
-        model_done(&access_config_model, &r->config);
-        free(r->trusted_local_path);
-        free(r);
+    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+    return r;
+}
+
+void access_rules_unref(struct access_rules **pr)
+{
+    struct access_rules *r = TAKE_PTR(*pr);
+    if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) > 1) {
+        return;
     }
-    return NULL;
+    map_done(&r->by_hash);
+    for (size_t i = 0; i < r->n_keys; i++) {
+        model_done(&access_key_model, &r->keys[i]);
+    }
+    free(r->keys);
+    model_done(&access_config_model, &r->config);
+    free(r->trusted_local_path);
+    free(r);
 }
 
 bool access_pattern_match(const char *pattern, const char *path)
@@ -169,25 +205,42 @@ static bool local_may(const struct access_rules *r, const struct access_request 
 }
 
 /*
- * Encoders and players that have no field for credentials carry them in the address: ?user=..&pass=.. (password=.. too),
- * on every protocol. What the protocol itself carries goes before.
+ * Encoders and players that have no field for credentials carry them in the address: ?user=..&pass=.. (password=.. too), or
+ * ?token=.., on every protocol. What the protocol itself carries goes before.
  */
 struct query_credentials {
     char *user;
     char *password;
+    char *token;
 };
+
+static char *wipe(char *s)
+{
+    if (s) {
+        OPENSSL_cleanse(s, strlen(s));
+        free(s);
+    }
+    return NULL;
+}
 
 static void query_credentials_done(struct query_credentials *c)
 {
-    free(c->user);
-    free(c->password);
+    c->user = wipe(c->user);
+    c->password = wipe(c->password);
+    c->token = wipe(c->token);
 }
 
 static struct access_request with_query(const struct access_request *req,
                                         struct query_credentials *buf)
 {
     struct access_request full = *req;
-    if (full.user || !full.query) {
+    if (!full.query || !full.query[0]) {
+        return full;
+    }
+    if (!full.token) {
+        full.token = buf->token = url_query_get(full.query, "token");
+    }
+    if (full.user) {
         return full;
     }
     buf->user = url_query_get(full.query, "user");
@@ -202,60 +255,137 @@ static struct access_request with_query(const struct access_request *req,
     return full;
 }
 
-void access_rules_ask(const struct access_rules *r, const struct access_request *asked,
-                      struct access_answer *answer)
+/* ---- keys ---- */
+
+/* The map finds by the whole SHA-256, of which a wrong guess tells nothing; the comparison is in constant time. */
+static const struct access_key *find_key(const struct access_rules *r, const char *secret,
+                                         const struct access_now *now)
 {
-    _cleanup_(query_credentials_done) struct query_credentials buf = {0};
-    const struct access_request full = with_query(asked, &buf);
-    const struct access_request *req = &full;
-    bool granted = r->config.open || local_may(r, req);
+    char text[HASH_TEXT_MAX];
+    if (!secret || hash_key(secret, text) < 0) {
+        return NULL;
+    }
+    const struct access_key *k = map_get(&r->by_hash, text);
+    if (!k || !hash_matches(k->hash, secret)) {
+        return NULL;
+    }
+    return k->expires_at == 0 || now->wall_ns < k->expires_at ? k : NULL;
+}
+
+/* A key comes as a token, or as a password, whoever the user is. */
+static const struct access_key *
+key_of(const struct access_rules *r, const struct access_request *req, const struct access_now *now)
+{
+    const struct access_key *k = find_key(r, req->token, now);
+    return k ? k : find_key(r, req->password, now);
+}
+
+static bool key_may(const struct access_key *k, enum access_action action, const char *path)
+{
+    if (k->path) {
+        return action == ACCESS_PUBLISH && strcmp(k->path, path) == 0;
+    }
+    return access_key_has_scope(k, action == ACCESS_PUBLISH ? ACCESS_SCOPE_PUBLISH
+                                                            : ACCESS_SCOPE_WATCH) &&
+           patterns_match(k->paths.items, k->paths.len, path);
+}
+
+static void grant(struct access_answer *answer, const char *path, const struct access_key *k,
+                  const struct access_now *now)
+{
+    *answer = (struct access_answer){0};
+    snprintf(answer->path, sizeof(answer->path), "%s", path);
+    if (k) {
+        answer->serial = k->serial;
+        answer->expires_mono_ns =
+            k->expires_at ? MAX(now->mono_ns + (k->expires_at - now->wall_ns), INT64_C(1)) : 0;
+    }
+}
+
+/* A stream key stands for a path, so it either opens that one or nothing: no other source is asked. */
+static void ask_by_stream_key(const struct access_rules *r, const struct access_request *req,
+                              const char *secret, const struct access_now *now,
+                              struct access_answer *answer)
+{
+    const struct access_key *k = find_key(r, secret, now);
+    if (k && k->path && key_may(k, req->action, k->path)) {
+        grant(answer, k->path, k, now);
+        return;
+    }
+    *answer = (struct access_answer){0};
+    answer->result = error_set(&answer->err, -EACCES, "", "this stream key opens nothing");
+}
+
+/* ---- the questions ---- */
+
+static bool user_grants(const struct access_rules *r, const struct access_request *req)
+{
+    bool granted = false;
     for (size_t i = 0; !granted && i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
         granted = applies(u, req->user, req->password) && user_may(u, req->action, req->path);
     }
-    *answer = (struct access_answer){0};
-    snprintf(answer->path, sizeof(answer->path), "%s", req->path);
-    if (granted) {
-        return;
-    }
-    answer->result = req->user || req->password || req->token ? -EACCES : -EPERM;
+    return granted;
+}
+
+static void refuse(const struct access_rules *r, const struct access_request *req,
+                   struct access_answer *answer)
+{
     const char *verb = req->action == ACCESS_PUBLISH ? "publish to" : "watch";
-    if (r->config.users.len == 0) {
-        error_set(&answer->err, answer->result, "",
-                  "only this machine may %s '%s': declare access.users, or set access.open", verb,
-                  req->path);
-    } else if (answer->result == -EPERM) {
-        error_set(&answer->err, answer->result, "", "user and password are needed to %s '%s'", verb,
-                  req->path);
-    } else {
+    *answer = (struct access_answer){0};
+    answer->result = req->user || req->password || req->token ? -EACCES : -EPERM;
+    if (answer->result == -EACCES) {
         error_set(&answer->err, answer->result, "", "these credentials may not %s '%s'", verb,
+                  req->path);
+    } else if (r->config.users.len == 0) {
+        error_set(
+            &answer->err, answer->result, "",
+            "only this machine may %s '%s': declare access.users, make keys, or set access.open",
+            verb, req->path);
+    } else {
+        error_set(&answer->err, answer->result, "", "user and password are needed to %s '%s'", verb,
                   req->path);
     }
 }
 
-int access_rules_api(const struct access_rules *r, const char *user, const char *password,
-                     const struct sockaddr *peer, bool forwarded)
+void access_rules_ask(const struct access_rules *r, const struct access_request *asked,
+                      const struct access_now *now, struct access_answer *answer)
 {
-    if (r->config.open || (r->config.users.len == 0 && is_loopback(peer) && !forwarded)) {
+    _cleanup_(query_credentials_done) struct query_credentials buf = {0};
+    const struct access_request full = with_query(asked, &buf);
+    const struct access_request *req = &full;
+    const char *secret = access_path_key(req->path);
+    if (secret) {
+        ask_by_stream_key(r, req, secret, now, answer);
+        return;
+    }
+    const struct access_key *k = key_of(r, req, now);
+    if (k && key_may(k, req->action, req->path)) {
+        grant(answer, req->path, k, now);
+    } else if (r->config.open || local_may(r, req) || user_grants(r, req)) {
+        grant(answer, req->path, NULL, now);
+    } else {
+        refuse(r, req, answer);
+    }
+}
+
+int access_rules_api(const struct access_rules *r, const struct access_request *asked,
+                     enum access_scope scope, const struct access_now *now)
+{
+    _cleanup_(query_credentials_done) struct query_credentials buf = {0};
+    const struct access_request req = with_query(asked, &buf);
+    if (r->config.open || (r->config.users.len == 0 && is_loopback(req.peer) && !req.forwarded)) {
+        return 0;
+    }
+    const struct access_key *k = key_of(r, &req, now);
+    if (k && access_key_has_scope(k, scope)) {
         return 0;
     }
     for (size_t i = 0; i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
-        if (u->api && applies(u, user, password)) {
+        if (u->api && applies(u, req.user, req.password)) {
             return 0;
         }
     }
-    return user || password ? -EACCES : -EPERM;
-}
-
-static void ask(void *user, struct access_ticket *t)
-{
-    struct access_answer answer;
-    access_rules_ask(user, access_ticket_request(t), &answer);
-    access_reply(t, &answer);
-}
-
-struct access_answerer access_rules_answerer(struct access_rules *r)
-{
-    return (struct access_answerer){.ask = ask, .user = r};
+    return req.user || req.password || req.token ? -EACCES : -EPERM;
 }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Who may do what: the users of the configuration, asked by every plane (publish, read, API) with the same question.
+ * Who may do what: keys and the users of the configuration, asked by every plane (publish, read, API) with the same
+ * question. The order: stream keys and API keys, then this machine's own right, then users.
  *
- * Without users, whoever connects from this machine may do everything, and nobody else anything; a request that came
- * through a proxy does not count as local, and browsers are held to the page's own origin by the guard (guard.h). `open`
- * drops all of this by choice. The rules are immutable once made, so any thread may ask.
+ * Without users, whoever connects from this machine may do everything, and nobody else anything but what keys grant; a
+ * request that came through a proxy does not count as local, and browsers are held to the page's own origin by the guard
+ * (guard.h). `open` drops all of this by choice. The rules are immutable once made, so any thread may ask; a change makes
+ * new ones (access_service.h).
  */
 #include "base/model.h"
 #include "engine/access.h"
+#include "service/access/key.h"
 
 struct access_user {
     char *name;
@@ -25,19 +28,28 @@ struct access_config {
 extern const struct model access_config_model;
 
 struct access_rules;
-/* Copies config. trusted_local_path may be published from this machine without a password (the demo); NULL = none. */
+/*
+ * Copies all it is given; keys may be NULL. trusted_local_path may be published from this machine without a password (the
+ * demo); NULL = none.
+ */
 struct access_rules *access_rules_new(const struct access_config *config,
+                                      const struct access_key_list *keys,
                                       const char *trusted_local_path);
-struct access_rules *access_rules_free(struct access_rules *r);
+struct access_rules *access_rules_ref(struct access_rules *r);
+void access_rules_unref(struct access_rules **r); /* *r may be NULL */
+
+/* When the question is asked: keys have an end. */
+struct access_now {
+    int64_t wall_ns;
+    int64_t mono_ns;
+};
 
 /* Answers at once. On refusal answer->result is -EPERM when no credentials came, -EACCES when they do not suffice. */
 void access_rules_ask(const struct access_rules *r, const struct access_request *req,
-                      struct access_answer *answer);
-/* May this peer use the API? Credentials may be NULL. 0, -EPERM or -EACCES. */
-int access_rules_api(const struct access_rules *r, const char *user, const char *password,
-                     const struct sockaddr *peer, bool forwarded);
-/* For engine_config.access. */
-struct access_answerer access_rules_answerer(struct access_rules *r);
+                      const struct access_now *now, struct access_answer *answer);
+/* May req's peer use routes of this scope? Path and action do not matter. 0, -EPERM or -EACCES. */
+int access_rules_api(const struct access_rules *r, const struct access_request *req,
+                     enum access_scope scope, const struct access_now *now);
 
 /* "live/" and star match: a star stands for any run of characters, slashes too. */
 bool access_pattern_match(const char *pattern, const char *path);

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -59,10 +60,20 @@ static bool scope_is_granted(const struct guard *g, const struct http_request *r
     struct http_auth auth;
     *ret_r = http_auth_parse(req, &auth);
     if (*ret_r == 0) {
-        *ret_r = access_rules_api(
-            g->rules, auth.user[0] ? auth.user : NULL, auth.user[0] ? auth.password : NULL,
-            (const struct sockaddr *)&http_request_peer(req)->sa, http_is_forwarded(req));
+        const struct access_request asked = {
+            .protocol = "http",
+            .query = http_request_query(req),
+            .user = auth.user[0] ? auth.user : NULL,
+            .password = auth.password[0] ? auth.password : NULL,
+            .token = auth.token[0] ? auth.token : NULL,
+            .peer = (const struct sockaddr *)&http_request_peer(req)->sa,
+            .encrypted = http_request_is_tls(req),
+            .forwarded = http_is_forwarded(req),
+        };
+        *ret_r = access_service_api(g->access, &asked,
+                                    access_scope_from_route(http_request_route(req)->scope));
     }
+    OPENSSL_cleanse(&auth, sizeof(auth));
     return *ret_r == 0;
 }
 
@@ -86,11 +97,11 @@ bool guard_check(void *user, struct http_request *req, struct http_reply *reply)
             http_reply_header(reply, "WWW-Authenticate", "Basic realm=\"Mast\", charset=\"UTF-8\"");
             return refuse(
                 reply, 401, "credentials-needed", "Authorization",
-                "the API needs a user with api: true (from this machine none, while there are no users)");
+                "the API needs a key, or a user with api: true (from this machine neither, while there are no users)");
         }
         return refuse(reply, r == -EBADMSG ? 400 : 403,
                       r == -EBADMSG ? "bad-credentials" : "not-allowed", "Authorization",
-                      "these credentials may not use the API");
+                      "these credentials may not do this");
     }
     return true;
 }

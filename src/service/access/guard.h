@@ -3,14 +3,14 @@
 /*
  * What stands before every HTTP handler (design 7, "safe by default"): the Host must be one of ours, so that a name that
  * somebody points at this machine (DNS rebinding) opens nothing; a browser's Origin must be the page's own for control
- * routes and WebSockets; and a route with a scope needs a user with API rights. Runs on the connection's loop; the rules
- * are immutable.
+ * routes and WebSockets; and a route with a scope needs a key with that scope, or a user with API rights. Runs on the
+ * connection's loop.
  */
 #include "io/http.h"
-#include "service/access/access.h"
+#include "service/access/access_service.h"
 
 struct guard {
-    const struct access_rules *rules;
+    struct access_service *access;
     char *const *hosts; /* further host names that are ours, besides addresses and localhost */
     size_t n_hosts;
 };

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `mast key create|ls|rm`: the keys of a running server, by its API. */
+#include "app/api_call.h"
+#include "app/command.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "service/access/key.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define KEYS        "/api/v1/keys"
+#define STREAM_KEYS "/api/v1/stream-keys"
+
+/* "a,b" as a list; a comma-separated string is what the models take for one. */
+static void put_option(struct json *j, const char *key, const char *value)
+{
+    if (value) {
+        json_put_str(j, key, value);
+    }
+}
+
+struct wanted {
+    const char *name;
+    const char *scopes;
+    const char *paths;
+    const char *publish;
+    const char *expires;
+};
+
+static int create(const struct api_call *call, const struct wanted *w, bool as_json)
+{
+    _cleanup_(out_done) struct out body = {0};
+    _cleanup_(out_done) struct out reply = {0};
+    struct json j = json_init(&body);
+    json_object_begin(&j);
+    put_option(&j, "name", w->name);
+    put_option(&j, "path", w->publish);
+    put_option(&j, "scopes", w->scopes);
+    put_option(&j, "paths", w->paths);
+    put_option(&j, "expires_at", w->expires);
+    json_object_end(&j);
+    int r = api_call(call, "POST", w->publish ? STREAM_KEYS : KEYS, out_str(&body), &reply);
+    if (r != 0 || as_json) {
+        if (r == 0) {
+            puts(out_str(&reply));
+        }
+        return r;
+    }
+    struct access_key k;
+    const struct model *model = w->publish ? &access_stream_key_view : &access_api_key_view;
+    if (model_parse_json(model, &k, out_view(&reply), NULL, NULL) < 0) {
+        fputs("mast: cannot read the server's reply\n", stderr);
+        return 1;
+    }
+    /* The key alone on stdout, so that a script can take it. */
+    printf("%s\n", k.key ? k.key : "");
+    fprintf(stderr, "%s key %s; it is not shown again\n", w->publish ? "stream" : "API", k.id);
+    model_done(model, &k);
+    return 0;
+}
+
+static void print_key(const struct access_key *k)
+{
+    char created[CLOCK_RFC3339_MAX];
+    char expires[CLOCK_RFC3339_MAX] = "never";
+    if (k->expires_at) {
+        clock_format_rfc3339(k->expires_at, expires);
+    }
+    printf("%-14s %-10s %-25s %-25s ", k->id, k->hint ? k->hint : "",
+           clock_format_rfc3339(k->created_at, created), expires);
+    if (k->path) {
+        printf("publish to %s", k->path);
+    } else {
+        static const char *const names[] = {"watch", "publish", "read", "admin"};
+        _Static_assert(ARRAY_LEN(names) == ACCESS_SCOPE_N, "a word for each scope");
+        for (size_t i = 0; i < k->scopes.len; i++) {
+            printf("%s%s", i ? "," : "", names[k->scopes.items[i]]);
+        }
+        for (size_t i = 0; i < k->paths.len; i++) {
+            printf("%s%s", i ? "," : " on ", k->paths.items[i]);
+        }
+    }
+    printf("%s%s\n", k->name ? "  # " : "", k->name ? k->name : "");
+}
+
+static int list_one(const struct api_call *call, const char *target, const struct model *model,
+                    bool as_json)
+{
+    _cleanup_(out_done) struct out reply = {0};
+    struct access_key_list list;
+    int r = api_call(call, "GET", target, NULL, &reply);
+    if (r != 0) {
+        return r;
+    }
+    if (as_json) {
+        fputs(out_str(&reply), stdout);
+        return 0;
+    }
+    struct model_parse_opts opts = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
+    if (model_parse_json(model, &list, out_view(&reply), &opts, NULL) < 0) {
+        fputs("mast: cannot read the server's reply\n", stderr);
+        return 1;
+    }
+    for (size_t i = 0; i < list.items.len; i++) {
+        print_key(&list.items.items[i]);
+    }
+    model_done(model, &list);
+    return 0;
+}
+
+/* --json: {"keys":{...},"stream_keys":{...}}, each as the API answers. */
+static int list(const struct api_call *call, bool as_json)
+{
+    if (as_json) {
+        fputs("{\"keys\":", stdout);
+    } else {
+        printf("%-14s %-10s %-25s %-25s %s\n", "ID", "BEGINS", "CREATED", "EXPIRES", "MAY");
+    }
+    int r = list_one(call, KEYS, &access_api_key_list_view, as_json);
+    if (r == 0 && as_json) {
+        fputs(",\"stream_keys\":", stdout);
+    }
+    r = r != 0 ? r : list_one(call, STREAM_KEYS, &access_stream_key_list_view, as_json);
+    if (r == 0 && as_json) {
+        fputs("}\n", stdout);
+    }
+    return r;
+}
+
+static int is_in(const struct api_call *call, const char *target, const struct model *model,
+                 const char *id, bool *ret)
+{
+    _cleanup_(out_done) struct out reply = {0};
+    struct access_key_list list;
+    struct model_parse_opts opts = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
+    int r = api_call(call, "GET", target, NULL, &reply);
+    if (r != 0 || model_parse_json(model, &list, out_view(&reply), &opts, NULL) < 0) {
+        return 1;
+    }
+    *ret = false;
+    for (size_t i = 0; i < list.items.len; i++) {
+        *ret = *ret || strcmp(list.items.items[i].id, id) == 0;
+    }
+    model_done(model, &list);
+    return 0;
+}
+
+static int delete (const struct api_call *call, const char *id)
+{
+    _cleanup_(out_done) struct out reply = {0};
+    bool stream = false;
+    int r = is_in(call, STREAM_KEYS, &access_stream_key_list_view, id, &stream);
+    if (r != 0) {
+        return r;
+    }
+    _cleanup_free_ char *target = mem_printf("%s/%s", stream ? STREAM_KEYS : KEYS, id);
+    return api_call(call, "DELETE", target, NULL, &reply);
+}
+
+static int run(int argc, char **argv)
+{
+    bool as_json = command_flag(&argc, argv, "--json");
+    struct api_call call = api_call_options(&argc, argv);
+    struct wanted w = {
+        .name = command_option(&argc, argv, "--name"),
+        .scopes = command_option(&argc, argv, "--scope"),
+        .paths = command_option(&argc, argv, "--path"),
+        .publish = command_option(&argc, argv, "--publish"),
+        .expires = command_option(&argc, argv, "--expires"),
+    };
+    if (argc == 2 && strcmp(argv[1], "ls") == 0) {
+        return list(&call, as_json);
+    }
+    if (argc == 2 && strcmp(argv[1], "create") == 0 && !w.publish == (w.scopes != NULL)) {
+        return create(&call, &w, as_json);
+    }
+    if (argc == 3 && strcmp(argv[1], "rm") == 0) {
+        return delete (&call, argv[2]);
+    }
+    return command_usage(&command_key);
+}
+
+const struct command command_key = {
+    .name = "key",
+    .usage = "ls | rm ID | create --publish PATH | create --scope LIST [--path LIST]",
+    .summary = "Keys of a running server (also --name, --expires TIME)",
+    .run = run,
+};

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service/access/access_service.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "store/hash.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <stdio.h>
+
+LOG_TOPIC(topic, "access");
+
+#define ID_RANDOM 12
+#define LOAD_PAGE 500
+
+struct access_service {
+    struct access_config config;
+    char *trusted_local_path;
+    struct store *store;
+    struct loop *control;
+    struct engine *engine;
+    struct access_key_list keys; /* control loop; with hints and serials */
+    uint64_t last_serial;
+    unsigned pending; /* keys being made */
+    pthread_mutex_t lock;
+    struct access_rules *rules; /* under lock */
+    bool loading;
+    int load_result;
+    struct error load_err;
+};
+
+/* ---- rules ---- */
+
+static struct access_rules *take_rules(struct access_service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct access_rules *r = access_rules_ref(s->rules);
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+static void publish_rules(struct access_service *s)
+{
+    struct access_rules *made = access_rules_new(&s->config, &s->keys, s->trusted_local_path);
+    pthread_mutex_lock(&s->lock);
+    struct access_rules *old = s->rules;
+    s->rules = made;
+    pthread_mutex_unlock(&s->lock);
+    access_rules_unref(&old);
+}
+
+static struct access_now now(void)
+{
+    return (struct access_now){.wall_ns = clock_wall_ns(), .mono_ns = clock_mono_ns()};
+}
+
+static void ask(void *user, struct access_ticket *t)
+{
+    struct access_answer answer;
+    struct access_rules *rules = take_rules(user);
+    const struct access_now at = now();
+    access_rules_ask(rules, access_ticket_request(t), &at, &answer);
+    access_rules_unref(&rules);
+    access_reply(t, &answer);
+}
+
+struct access_answerer access_service_answerer(struct access_service *s)
+{
+    return (struct access_answerer){.ask = ask, .user = s};
+}
+
+int access_service_api(struct access_service *s, const struct access_request *req,
+                       enum access_scope scope)
+{
+    struct access_rules *rules = take_rules(s);
+    const struct access_now at = now();
+    int r = access_rules_api(rules, req, scope, &at);
+    access_rules_unref(&rules);
+    return r;
+}
+
+/* ---- life ---- */
+
+struct access_service *access_service_new(const struct access_service_config *config)
+{
+    struct access_service *s = mem_new(struct access_service);
+    model_copy(&access_config_model, &s->config, config->access);
+    s->trusted_local_path =
+        config->trusted_local_path ? mem_strdup(config->trusted_local_path) : NULL;
+    s->store = config->store;
+    s->control = config->control;
+    pthread_mutex_init(&s->lock, NULL);
+    publish_rules(s);
+    return s;
+}
+
+static void key_done(struct access_key *k)
+{
+    model_done(&access_key_model, k);
+    free(k->hint);
+    if (k->key) {
+        OPENSSL_cleanse(k->key, strlen(k->key));
+    }
+    free(k->key);
+    *k = (struct access_key){0};
+}
+
+struct access_service *access_service_free(struct access_service *s)
+{
+    if (!s) {
+        return NULL;
+    }
+    for (size_t i = 0; i < s->keys.items.len; i++) {
+        key_done(&s->keys.items.items[i]);
+    }
+    free(s->keys.items.items);
+    access_rules_unref(&s->rules);
+    pthread_mutex_destroy(&s->lock);
+    model_done(&access_config_model, &s->config);
+    free(s->trusted_local_path);
+    free(s);
+    return NULL;
+}
+
+void access_service_set_engine(struct access_service *s, struct engine *e)
+{
+    s->engine = e;
+}
+
+void access_service_configure(struct access_service *s, const struct access_config *config)
+{
+    model_done(&access_config_model, &s->config);
+    model_copy(&access_config_model, &s->config, config);
+    publish_rules(s);
+}
+
+/* ---- the list ---- */
+
+/* Takes over what k owns. */
+static struct access_key *add_key(struct access_service *s, struct access_key *k)
+{
+    char hint[HASH_HINT_LEN + 1] = "";
+    (void)hash_hint(k->hash, hint);
+    free(k->hint);
+    k->hint = mem_strdup(hint);
+    k->serial = ++s->last_serial;
+    s->keys.items.items =
+        mem_realloc(s->keys.items.items, (s->keys.items.len + 1) * sizeof(struct access_key));
+    struct access_key *at = &s->keys.items.items[s->keys.items.len++];
+    *at = *k;
+    *k = (struct access_key){0};
+    return at;
+}
+
+const struct access_key_list *access_keys(const struct access_service *s)
+{
+    return &s->keys;
+}
+
+static size_t find(const struct access_service *s, const char *id)
+{
+    size_t i = 0;
+    while (i < s->keys.items.len && strcmp(s->keys.items.items[i].id, id) != 0) {
+        i++;
+    }
+    return i;
+}
+
+/* ---- loading ---- */
+
+static void load_page(struct access_service *s, const char *after);
+
+static void load_doc(struct access_service *s, const struct store_doc *doc)
+{
+    struct access_key k;
+    struct error err = {0};
+    int r = model_parse_json(&access_key_model, &k, doc->body, NULL, &err);
+    if (r == 0 && (strcmp(k.id, doc->id) != 0 || !hash_is_text(k.hash))) {
+        model_done(&access_key_model, &k);
+        r = error_set(&err, -EINVAL, "", "is not what this program writes");
+    }
+    if (r < 0) {
+        log_error("key %s: %s %s, ignoring the key", doc->id, err.where, err.text);
+        return;
+    }
+    add_key(s, &k);
+}
+
+static void on_page(void *user, int r, const struct store_result *result)
+{
+    struct access_service *s = user;
+    if (r < 0) {
+        s->load_result = r;
+        s->load_err = result->err;
+        s->loading = false;
+        return;
+    }
+    for (unsigned i = 0; i < result->n; i++) {
+        load_doc(s, &result->docs[i]);
+    }
+    if (result->more) {
+        load_page(s, result->docs[result->n - 1].id);
+    } else {
+        s->loading = false;
+    }
+}
+
+static void load_page(struct access_service *s, const char *after)
+{
+    int r = store_submit(s->store, s->control, store_op_list(ACCESS_KEY_KIND, after, LOAD_PAGE),
+                         on_page, s);
+    if (r < 0) {
+        s->load_result =
+            error_set(&s->load_err, r, "state_dir", "the keys cannot be read: %s", error_name(r));
+        s->loading = false;
+    }
+}
+
+int access_service_load(struct access_service *s, struct error *err)
+{
+    s->loading = true;
+    load_page(s, "");
+    while (s->loading) {
+        loop_run_once(s->control, 1000);
+    }
+    if (s->load_result < 0) {
+        *err = s->load_err;
+        return s->load_result;
+    }
+    publish_rules(s);
+    return 0;
+}
+
+/* ---- changes ---- */
+
+struct change {
+    struct access_service *s;
+    struct access_key key; /* create: the new one; delete: its id */
+    access_key_fn fn;
+    void *user;
+};
+
+static void change_end(struct change *c, int r, const struct access_key *key,
+                       const struct error *err)
+{
+    c->fn(c->user, r, key, err);
+    key_done(&c->key);
+    free(c);
+}
+
+static void on_created(void *user, int r, const struct store_result *result)
+{
+    struct change *c = user;
+    struct access_service *s = c->s;
+    s->pending--;
+    if (r < 0) {
+        change_end(c, r, NULL, &result->err);
+        return;
+    }
+    char *secret = TAKE_PTR(c->key.key);
+    struct access_key *k = add_key(s, &c->key);
+    publish_rules(s);
+    log_info("key %s (%s...) made%s%s", k->id, k->hint, k->path ? " for " : "",
+             k->path ? k->path : "");
+    struct access_key shown = *k;
+    shown.key = secret;
+    change_end(c, 0, &shown, NULL);
+    OPENSSL_cleanse(secret, strlen(secret));
+    free(secret);
+}
+
+static void submit(struct change *c, struct store_op *op, store_fn fn)
+{
+    struct error err = {0};
+    int r = store_submit(c->s->store, c->s->control, op, fn, c);
+    if (r < 0) {
+        error_set(&err, r, "", "the change cannot be stored: %s", error_name(r));
+        struct store_result result = {.err = err};
+        fn(c, r, &result);
+    }
+}
+
+static void make_key(struct access_key *k)
+{
+    char hash[HASH_TEXT_MAX];
+    char id[ID_RANDOM + 1];
+    k->key = hash_new_key(k->path ? ACCESS_STREAM_KEY : ACCESS_API_KEY_PREFIX);
+    (void)hash_key(k->key, hash);
+    k->hash = mem_strdup(hash);
+    k->id = mem_strdup(random_id(id, ID_RANDOM));
+    k->created_at = clock_wall_ns();
+}
+
+void access_key_create(struct access_service *s, const struct access_key *wanted, access_key_fn fn,
+                       void *user)
+{
+    struct error err = {0};
+    if (!s->store || s->keys.items.len + s->pending >= ACCESS_KEYS_MAX) {
+        int r = error_set(&err, -ENOSPC, "", "no more than %d keys can be kept", ACCESS_KEYS_MAX);
+        fn(user, r, NULL, &err);
+        return;
+    }
+    struct change *c = mem_new(struct change);
+    *c = (struct change){.s = s, .fn = fn, .user = user};
+    model_copy(&access_key_model, &c->key, wanted);
+    make_key(&c->key);
+    _cleanup_free_ char *body = model_to_json(&access_key_model, &c->key, MODEL_SECRETS_CLEAR);
+    struct store_op *op = store_op_write();
+    store_op_put(op, ACCESS_KEY_KIND, c->key.id, STORE_CREATE, BYTES_STR(body));
+    s->pending++;
+    submit(c, op, on_created);
+}
+
+static void on_deleted(void *user, int r, const struct store_result *result)
+{
+    struct change *c = user;
+    struct access_service *s = c->s;
+    size_t i = find(s, c->key.id);
+    if (r < 0 || i == s->keys.items.len) {
+        change_end(c, r < 0 ? r : -ENOENT, NULL, &result->err);
+        return;
+    }
+    struct access_key gone = s->keys.items.items[i];
+    memmove(&s->keys.items.items[i], &s->keys.items.items[i + 1],
+            (s->keys.items.len - i - 1) * sizeof(gone));
+    s->keys.items.len--;
+    /* First nobody gets in any more, then who is in goes. */
+    publish_rules(s);
+    if (s->engine) {
+        access_revoke(s->engine, gone.serial);
+    }
+    log_info("key %s (%s...) deleted, ending its sessions", gone.id, gone.hint);
+    change_end(c, 0, &gone, NULL);
+    key_done(&gone);
+}
+
+void access_key_delete(struct access_service *s, const char *id, bool stream, access_key_fn fn,
+                       void *user)
+{
+    struct error err = {0};
+    size_t i = find(s, id);
+    if (i == s->keys.items.len || (s->keys.items.items[i].path != NULL) != stream) {
+        error_set(&err, -ENOENT, "id", "there is no such key");
+        fn(user, -ENOENT, NULL, &err);
+        return;
+    }
+    struct change *c = mem_new(struct change);
+    *c = (struct change){.s = s, .fn = fn, .user = user};
+    c->key.id = mem_strdup(id);
+    struct store_op *op = store_op_write();
+    store_op_delete(op, ACCESS_KEY_KIND, id, STORE_ANY);
+    submit(c, op, on_deleted);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Access as a running service: keeps the keys in the store, makes rules of them and the configuration, and answers the
+ * engine's access question and the guard's. Rules are replaced as a whole by the control loop; media loops take a reference
+ * for as long as one question takes. Made, changed and freed on the control thread; asked from any.
+ *
+ * A key counts once its document is committed, and stops counting when its removal is: then its sessions end too.
+ */
+#include "io/http.h"
+#include "service/access/access.h"
+#include "store/store.h"
+
+struct access_service;
+
+struct access_service_config {
+    const struct access_config *access; /* copied */
+    const char *trusted_local_path;     /* see access_rules_new(); copied */
+    struct store *store;                /* outlives the service; NULL: no keys can be kept */
+    struct loop *control;
+};
+
+/* Without keys until access_service_load(). Never fails. */
+struct access_service *access_service_new(const struct access_service_config *config);
+/* After the engine and the HTTP server are gone and the media loops stopped. Returns NULL. */
+struct access_service *access_service_free(struct access_service *s);
+
+/* Reads the keys; blocks by running the control loop, so for the start only. */
+int access_service_load(struct access_service *s, struct error *err);
+/* Whose sessions a removed key ends; NULL when it is gone. */
+void access_service_set_engine(struct access_service *s, struct engine *e);
+/* Another configuration from now on (reload); keys stay. */
+void access_service_configure(struct access_service *s, const struct access_config *config);
+
+/* For engine_config.access. */
+struct access_answerer access_service_answerer(struct access_service *s);
+/* Any thread: see access_rules_api(). */
+int access_service_api(struct access_service *s, const struct access_request *req,
+                       enum access_scope scope);
+
+/* ---- keys; control loop ---- */
+typedef void (*access_key_fn)(void *user, int r, const struct access_key *key,
+                              const struct error *err);
+/*
+ * Makes a key like wanted (name, scopes and paths, or path; expires_at) and answers, perhaps before this returns, with it,
+ * the secret in `key`. -ENOSPC: too many; -EINVAL; or what the store says.
+ */
+void access_key_create(struct access_service *s, const struct access_key *wanted, access_key_fn fn,
+                       void *user);
+/* Removes the key and ends its sessions; a stream key or an API key, as stream says. -ENOENT. */
+void access_key_delete(struct access_service *s, const char *id, bool stream, access_key_fn fn,
+                       void *user);
+/* All keys, oldest first, of both sorts; valid until the next change. */
+const struct access_key_list *access_keys(const struct access_service *s);
+
+/* /api/v1/keys and /api/v1/stream-keys; user is the service. */
+extern const struct http_route access_key_routes[];
+extern const unsigned access_key_routes_n;

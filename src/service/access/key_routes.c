@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /api/v1/keys and /api/v1/stream-keys: two views of the same list. */
+#include "base/json.h"
+#include "base/mem.h"
+#include "service/access/access_service.h"
+
+#include <errno.h>
+
+#define BODY_MAX (64 * 1024)
+
+static void send_json(struct http_reply *reply, int status, const struct model *view,
+                      const struct access_key *k)
+{
+    _cleanup_free_ char *json = model_to_json(view, k, MODEL_SECRETS_REDACTED);
+    struct buf *body = buf_from_str(json);
+    http_reply_header(reply, "Cache-Control", "no-store");
+    http_reply_send(reply, status, "application/json", &body);
+}
+
+static void send_problem(struct http_reply *reply, int r, const struct error *err)
+{
+    switch (r) {
+    case -ENOENT:
+        http_reply_problem(reply, 404, "not-found", err);
+        break;
+    case -ENOSPC:
+        http_reply_problem(reply, 409, "too-many-keys", err);
+        break;
+    default:
+        http_reply_problem(reply, 503, "not-stored", err);
+        break;
+    }
+}
+
+static void send_list(struct access_service *s, bool stream, struct http_reply *reply)
+{
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    const struct access_key_list *list = access_keys(s);
+    json_object_begin(&j);
+    json_key(&j, "items");
+    json_array_begin(&j);
+    for (size_t i = 0; i < list->items.len; i++) {
+        const struct access_key *k = &list->items.items[i];
+        if ((k->path != NULL) == stream) {
+            (void)model_write(stream ? &access_stream_key_view : &access_api_key_view, k, NULL, &j);
+        }
+    }
+    json_array_end(&j);
+    json_object_end(&j);
+    struct buf *body = buf_copy(out_view(&o));
+    http_reply_header(reply, "Cache-Control", "no-store");
+    http_reply_send(reply, 200, "application/json", &body);
+}
+
+static void on_created(void *user, int r, const struct access_key *key, const struct error *err)
+{
+    if (r < 0) {
+        send_problem(user, r, err);
+        return;
+    }
+    send_json(user, 201, key->path ? &access_stream_key_view : &access_api_key_view, key);
+}
+
+static void on_deleted(void *user, int r, const struct access_key *key, const struct error *err)
+{
+    if (r < 0) {
+        send_problem(user, r, err);
+        return;
+    }
+    http_reply_send(user, 204, NULL, NULL);
+}
+
+static void create(struct access_service *s, const struct model *model, struct http_request *req,
+                   struct http_reply *reply)
+{
+    struct access_key wanted;
+    struct error err = {0};
+    const struct model_parse_opts opts = {.client = true};
+    if (model_parse_json(model, &wanted, http_request_body(req), &opts, &err) < 0) {
+        http_reply_problem(reply, 400, "invalid-body", &err);
+        return;
+    }
+    access_key_create(s, &wanted, on_created, reply);
+    model_done(model, &wanted);
+}
+
+static void list_keys(void *user, struct http_request *req, struct http_reply *reply)
+{
+    send_list(user, false, reply);
+}
+
+static void create_key(void *user, struct http_request *req, struct http_reply *reply)
+{
+    create(user, &access_api_key_new, req, reply);
+}
+
+static void delete_key(void *user, struct http_request *req, struct http_reply *reply)
+{
+    access_key_delete(user, http_request_param(req, "id"), false, on_deleted, reply);
+}
+
+static void list_stream_keys(void *user, struct http_request *req, struct http_reply *reply)
+{
+    send_list(user, true, reply);
+}
+
+static void create_stream_key(void *user, struct http_request *req, struct http_reply *reply)
+{
+    create(user, &access_stream_key_new, req, reply);
+}
+
+static void delete_stream_key(void *user, struct http_request *req, struct http_reply *reply)
+{
+    access_key_delete(user, http_request_param(req, "id"), true, on_deleted, reply);
+}
+
+#define ROUTE(verb, path, fn, text, ...)                                                           \
+    {                                                                                              \
+        .method = (verb), .kind = HTTP_ROUTE_CONTROL, .pattern = (path), .handle = (fn),           \
+        .max_body_bytes = BODY_MAX, .summary = (text), .scope = "admin", __VA_ARGS__               \
+    }
+
+const struct http_route access_key_routes[] = {
+    ROUTE(HTTP_GET, "/api/v1/keys", list_keys, "The API keys, without their secrets",
+          .reply_model = &access_api_key_list_view),
+    ROUTE(HTTP_POST, "/api/v1/keys", create_key, "Makes an API key; its secret is shown once",
+          .body_model = &access_api_key_new, .reply_model = &access_api_key_view),
+    ROUTE(HTTP_DELETE, "/api/v1/keys/{id}", delete_key, "Deletes an API key and ends its sessions"),
+    ROUTE(HTTP_GET, "/api/v1/stream-keys", list_stream_keys,
+          "The stream keys, without their secrets", .reply_model = &access_stream_key_list_view),
+    ROUTE(HTTP_POST, "/api/v1/stream-keys", create_stream_key,
+          "Makes a key that publishes to one path; it is shown once",
+          .body_model = &access_stream_key_new, .reply_model = &access_stream_key_view),
+    ROUTE(HTTP_DELETE, "/api/v1/stream-keys/{id}", delete_stream_key,
+          "Deletes a stream key and ends its session"),
+};
+const unsigned access_key_routes_n = ARRAY_LEN(access_key_routes);

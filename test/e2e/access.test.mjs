@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Access by keys with the real program: stream keys from ffmpeg, scopes of the API, what a deleted key ends.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+
+import { publishFfmpeg } from "./lib/ffmpeg.mjs";
+import { eventually, exitOf, Mast, stopChild } from "./lib/mast.mjs";
+
+const ROOT = resolve(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "../..");
+const BIN = process.env.MAST_BIN ?? join(ROOT, "build/src/app/mast");
+const run = promisify(execFile);
+
+let mast;
+const secrets = [];
+
+const key = async (...args) => (await run(BIN, ["key", ...args, "--url", mast.url])).stdout.trim();
+
+async function newKey(...args) {
+  const made = await key("create", ...args);
+  secrets.push(made);
+  return made;
+}
+
+// As from another machine: behind a proxy that is not ours, loopback has no rights of its own.
+const FAR = { "x-forwarded-for": "192.0.2.1" };
+
+const api = (path, secret, options = {}) =>
+  fetch(mast.url + path, { ...options, headers: { ...FAR, ...(secret ? { authorization: `Bearer ${secret}` } : {}) } });
+
+before(async () => {
+  mast = await Mast.start();
+});
+
+after(async () => {
+  await mast?.close();
+});
+
+test("a stream key publishes to its path, and its deletion ends the session", async () => {
+  const secret = await newKey("--publish", "live/cam1", "--name", "the camera");
+  assert.match(secret, /^sk_[A-Za-z0-9]{32}$/);
+  const publisher = publishFfmpeg(mast.rtmp(`live/${secret}`));
+  try {
+    await mast.onAir("live/cam1");
+    const streams = await mast.get("/api/v1/streams");
+    assert.deepEqual(streams.items.map((s) => s.path), ["live/cam1"], "the key is no path");
+
+    const listed = JSON.parse(await key("ls", "--json"));
+    assert.deepEqual(listed.keys.items, []);
+    assert.equal(listed.stream_keys.items.length, 1);
+    const [k] = listed.stream_keys.items;
+    assert.equal(k.path, "live/cam1");
+    assert.equal(k.name, "the camera");
+    assert.equal(k.hint, secret.slice(0, 8));
+    assert.equal(k.key, undefined);
+
+    await key("rm", k.id);
+    const exit = await exitOf(publisher);
+    assert.notEqual(exit.code, 0, "ffmpeg was cut off");
+    const again = publishFfmpeg(mast.rtmp(`live/${secret}`));
+    assert.notEqual((await exitOf(again)).code, 0, "the deleted key opens nothing");
+  } finally {
+    await stopChild(publisher, "SIGKILL");
+  }
+});
+
+test("scopes: each key does what it says, by every way to present it", async () => {
+  const read = await newKey("--scope", "read");
+  const watch = await newKey("--scope", "watch", "--path", "live/*");
+  const admin = await newKey("--scope", "admin");
+  assert.equal((await api("/api/v1/streams")).status, 401);
+  assert.equal((await api("/api/v1/streams", read)).status, 200);
+  assert.equal((await api("/metrics", read)).status, 200);
+  assert.equal((await api("/api/v1/keys", read)).status, 403);
+  assert.equal((await api("/api/v1/streams", watch)).status, 403);
+  assert.equal((await api("/api/v1/keys", admin)).status, 200);
+  assert.equal((await api(`/api/v1/streams?token=${read}`)).status, 200);
+  const basic = { ...FAR, authorization: `Basic ${Buffer.from(`who:${read}`).toString("base64")}` };
+  assert.equal((await fetch(`${mast.url}/api/v1/streams`, { headers: basic })).status, 200);
+  assert.equal((await api("/api/v1/streams", `${read.slice(0, -1)}!`)).status, 403);
+
+  const made = await api("/api/v1/stream-keys", admin, { method: "POST", body: '{"path":"live/x"}' });
+  assert.equal(made.status, 201);
+  const body = await made.json();
+  secrets.push(body.key);
+  assert.equal((await api(`/api/v1/keys/${body.id}`, admin, { method: "DELETE" })).status, 404);
+  assert.equal((await api(`/api/v1/stream-keys/${body.id}`, read, { method: "DELETE" })).status, 403);
+  assert.equal((await api(`/api/v1/stream-keys/${body.id}`, admin, { method: "DELETE" })).status, 204);
+  const bad = await api("/api/v1/keys", admin, { method: "POST", body: '{"scopes":["root"]}' });
+  assert.equal(bad.status, 400);
+  assert.equal((await bad.json()).field, "scopes[0]");
+});
+
+test("keys outlive a restart; no secret is in the logs or on the disk", async () => {
+  const read = secrets.find((s) => s.startsWith("mk_"));
+  const log = mast.log;
+  assert.equal((await mast.stop()).code, 0, mast.log.slice(-2000));
+  await mast.run();
+  assert.equal((await api("/api/v1/streams", read)).status, 200);
+  assert.equal((await run(BIN, ["key", "ls", "--url", mast.url])).stdout.split("\n").filter(Boolean).length, 4);
+  const files = await Promise.all((await readdir(mast.dir)).map((f) => readFile(join(mast.dir, f), "latin1").catch(() => "")));
+  assert.ok(secrets.length >= 5);
+  for (const secret of secrets) {
+    assert.ok(!log.includes(secret) && !mast.log.includes(secret), "a key is in the log");
+    assert.ok(!files.some((f) => f.includes(secret)), "a key is on the disk");
+  }
+});
