@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,30 @@ static void set_limits(void)
     }
 }
 
+/*
+ * execvp() answers EACCES when it met a folder of PATH that this user may not search, even if the program is nowhere: then
+ * "not found" is what helps.
+ */
+static bool is_in_path(const char *name)
+{
+    char full[PATH_MAX];
+    const char *path = getenv("PATH");
+    if (strchr(name, '/') || !path) {
+        return true;
+    }
+    for (;;) {
+        size_t n = strcspn(path, ":");
+        snprintf(full, sizeof(full), "%.*s/%s", (int)n, path, name);
+        if (access(full, F_OK) == 0) {
+            return true;
+        }
+        if (path[n] == '\0') {
+            return false;
+        }
+        path += n + 1;
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 5) {
@@ -66,5 +92,8 @@ int main(int argc, char **argv)
         fail(SPAWN_STEP_CHDIR);
     }
     execvp(argv[4], argv + 4);
+    if (errno == EACCES && !is_in_path(argv[4])) {
+        errno = ENOENT;
+    }
     fail(SPAWN_STEP_EXEC);
 }

@@ -143,8 +143,12 @@ static int lock_folder(const char *dir, int *ret, struct error *err)
     _cleanup_free_ char *path = mem_printf("%s/%s", dir, LOCK_NAME);
     char pid[16] = "";
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
+    /* A lock that is there already opens in a folder that takes no new files; SQLite needs to make some. */
+    if (fd < 0 || faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) < 0) {
         int e = errno;
+        if (fd >= 0) {
+            close(fd);
+        }
         return error_set(err, -e, dir,
                          "cannot write in the state folder: %s; give it to the user that runs Mast",
                          error_name(e));
