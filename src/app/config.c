@@ -126,6 +126,12 @@ static const struct model_field rtmp_fields[] = {
               .restart = true, .doc = "Connections at once, RTMP and RTMPS each."),
     MODEL_INT(struct config_rtmp, max_connections_per_address, .def = "0", .max = 1000000,
               .restart = true, .doc = "The same for one peer address; 0 = no limit."),
+    MODEL_BOOL(
+        struct config_rtmp, challenge, .def = "false", .restart = true,
+        .doc =
+            "Ask publishers for user and password the way Flash servers did: for OBS with 'use authentication', "
+            "rtmp://user:password@ in ffmpeg, username and password in GStreamer. What has them behind the key only "
+            "(key?user=..&pass=..) is then asked too, and fails. Of no effect without access.users."),
     MODEL_DURATION(struct config_rtmp, publisher_timeout, .def = "30s", .min = 1000000000,
                    .max = 3600000000000, .restart = true,
                    .doc = "A publisher that sends nothing for so long is dropped."),

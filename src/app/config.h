@@ -37,6 +37,7 @@ struct config_rtmp {
     uint16_t port;
     uint32_t max_connections;
     uint32_t max_connections_per_address;
+    bool challenge;
     int64_t publisher_timeout;
     int64_t reader_timeout;
 };

@@ -183,6 +183,7 @@ static int open_rtmp(struct serve *s, const char *address, uint16_t port, struct
         .address = address,
         .port = port,
         .tls = tls,
+        .challenge = c->challenge && s->config->access.users.len > 0 && !s->config->access.open,
         .max_conns = c->max_connections,
         .max_conns_per_address = c->max_connections_per_address,
         .silent_ms = (unsigned)(c->publisher_timeout / NS_PER_MS),

@@ -85,6 +85,9 @@ static void copy_request(struct access_ticket *t, const struct access_request *r
     r->query = copy_text(req->query);
     r->user = copy_text(req->user);
     r->password = copy_text(req->password);
+    r->proof_salt = copy_text(req->proof_salt);
+    r->proof_challenge = copy_text(req->proof_challenge);
+    r->proof_response = copy_text(req->proof_response);
     r->token = copy_text(req->token);
     r->origin = copy_text(req->origin);
     if (req->peer) {
@@ -102,6 +105,9 @@ static void ticket_free(struct access_ticket *t)
     free_text(r->query);
     free_text(r->user);
     free_text(r->password);
+    free_text(r->proof_salt);
+    free_text(r->proof_challenge);
+    free_text(r->proof_response);
     free_text(r->token);
     free_text(r->origin);
     engine_unref(t->e);

@@ -39,6 +39,13 @@ struct access_request {
         query; /* raw, without "?": keys and tokens may be in it; never logged, never part of a path */
     const char *user;
     const char *password;
+    /*
+     * Instead of the password, where a protocol has only a proof that the peer knows it (RTMP's authmod=adobe):
+     * response = base64(md5(base64(md5(user + salt + password)) + challenge)). The protocol vouches for salt and challenge.
+     */
+    const char *proof_salt;
+    const char *proof_challenge;
+    const char *proof_response;
     const char *token;  /* Bearer */
     const char *origin; /* WebSocket and page requests */
     const struct sockaddr *peer;

@@ -11,8 +11,8 @@
  */
 #include "media/sample.h"
 
-/* Least distance of two dts of one track: one tick of 8 kHz, the coarsest time base that we write. */
-#define STAMP_TICK_NS 125000LL
+/* Least distance of two dts of one track: a millisecond, the coarsest time base that we write (FLV). */
+#define STAMP_TICK_NS 1000000LL
 
 struct stamp_track {
     uint32_t epoch;    /* of its last sample; 0 = none yet */

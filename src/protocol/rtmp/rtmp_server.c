@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/rtmp/rtmp_server.h"
 
+#include "base/random.h"
 #include "protocol/rtmp/rtmp_session.h"
 
 #include <assert.h>
@@ -95,6 +96,9 @@ struct rtmp_server *rtmp_server_open(const struct rtmp_server_config *config, st
     s->config.silent_ms = or_default(config->silent_ms, 30000);
     s->config.stalled_ms = or_default(config->stalled_ms, 30000);
     rtmp_server_set_wait(s, config->wait_ms);
+    uint8_t key[RTMP_AUTH_KEY_LEN];
+    random_bytes(key, sizeof(key));
+    rtmp_auth_init(&s->auth, key);
     s->engine = e;
     s->n_shards = n_loops;
     s->shards = mem_new_array(struct rtmp_shard, n_loops);

@@ -15,6 +15,8 @@ struct rtmp_server_config {
     const char *address;     /* numeric; "127.0.0.1" */
     uint16_t port;           /* 0 = any free one, see rtmp_server_port() */
     struct tls_context *tls; /* RTMPS; outlives the server; NULL = plain */
+    bool
+        challenge; /* publishers that bring no credentials with connect are asked for them (rtmp_auth_wire.h) */
     unsigned max_conns;
     unsigned max_conns_per_address;
     unsigned

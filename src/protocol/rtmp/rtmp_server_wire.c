@@ -35,6 +35,7 @@ void rtmp_server_wire_init(struct rtmp_server_wire *w, uint64_t seed, uint32_t n
 {
     *w = (struct rtmp_server_wire){
         .handshake = rtmp_handshake_new(RTMP_SERVER, seed, now_ms),
+        .begun_ms = now_ms,
         .in_window = RTMP_ACK_WINDOW,
         .commands_left = COMMANDS_MAX,
     };
@@ -46,6 +47,7 @@ void rtmp_server_wire_done(struct rtmp_server_wire *w)
     w->handshake = rtmp_handshake_free(w->handshake);
     rtmp_chunk_reader_done(&w->chunks);
     rtmp_name_done(&w->name);
+    rtmp_proof_done(&w->proof);
     free(TAKE_PTR(w->app));
     free(TAKE_PTR(w->tc_url));
     free(TAKE_PTR(w->agent));
@@ -125,6 +127,35 @@ static void write_connect_result(const struct call *c, double encoding)
     answer(c, 0, &body);
 }
 
+/*
+ * Only the first answer of a connection can ask for credentials, before it is known what will be published; so who has some
+ * in the address is left alone, and players are (they do not say "nonprivate"). Returns 1 when the peer is to come again.
+ */
+static int check_credentials(struct call *c)
+{
+    struct rtmp_server_wire *w = c->w;
+    _cleanup_(rtmp_name_done) struct rtmp_name n = {0};
+    const struct bytes type = amf_get_str(&c->command->object, "type");
+    if (!w->auth || !bytes_equal_str(type, "nonprivate") ||
+        rtmp_name_parse(BYTES_STR(w->app), BYTES_STR(w->tc_url), BYTES(NULL, 0), &n, NULL) < 0 ||
+        (n.user && n.password)) {
+        return 0;
+    }
+    _cleanup_(out_done) struct out text = {0};
+    const int r = rtmp_auth_read(w->auth, n.query, w->begun_ms, &w->proof, &text, c->err);
+    if (r > 0) {
+        return 0;
+    }
+    /* The next connect, on this connection or another, says it all again. */
+    free(TAKE_PTR(w->app));
+    free(TAKE_PTR(w->tc_url));
+    free(TAKE_PTR(w->agent));
+    _cleanup_free_ char *description = out_take_str(&text);
+    answer_error(c, "NetConnection.Connect.Rejected", description);
+    c->event->type = RTMP_EVENT_LEAVE;
+    return r < 0 ? r : 1;
+}
+
 static int handle_connect(struct call *c)
 {
     struct rtmp_server_wire *w = c->w;
@@ -143,6 +174,10 @@ static int handle_connect(struct call *c)
     const struct bytes agent = amf_get_str(object, "flashVer");
     w->agent = agent.len ? bounded_text(agent, AGENT_MAX) : NULL;
     w->codecs = rtmp_announced_codecs(object);
+    const int r = check_credentials(c);
+    if (r != 0) {
+        return r;
+    }
 
     rtmp_write_control(c->out, RTMP_WINDOW_ACK_SIZE, RTMP_ACK_WINDOW);
     rtmp_write_peer_bandwidth(c->out, RTMP_ACK_WINDOW, LIMIT_DYNAMIC);

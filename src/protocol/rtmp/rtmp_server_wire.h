@@ -12,6 +12,7 @@
  * answers with accept or refuse. Until a publisher is accepted, messages are limited to RTMP_MESSAGE_MAX_EARLY.
  * One message stream a connection, RTMP_STREAM_ID, whatever number of createStream come.
  */
+#include "protocol/rtmp/rtmp_auth_wire.h"
 #include "protocol/rtmp/rtmp_command_wire.h"
 #include "protocol/rtmp/rtmp_handshake_wire.h"
 #include "protocol/rtmp/rtmp_name.h"
@@ -36,6 +37,7 @@ enum rtmp_server_event_type {
     RTMP_EVENT_PAUSE,    /* of a player: on */
     RTMP_EVENT_RECEIVE,  /* of a player: whether it wants kind: on */
     RTMP_EVENT_ALIVE,    /* answered our ping */
+    RTMP_EVENT_LEAVE, /* was asked for credentials, to connect again with: send what is in out and close */
 };
 
 /* Views live until the next call. */
@@ -48,12 +50,16 @@ struct rtmp_server_event {
     enum track_kind kind;
 };
 
-/* Embedded; private but for state (read only), codecs and agent. */
+/* Embedded; private but for state (read only), codecs, agent, proof and auth. */
 struct rtmp_server_wire {
     enum rtmp_server_state state;
-    uint32_t codecs; /* that connect announced: 1 << codec */
-    char *agent;     /* flashVer; what the peer calls itself; may be NULL */
+    uint32_t codecs;         /* that connect announced: 1 << codec */
+    char *agent;             /* flashVer; what the peer calls itself; may be NULL */
+    struct rtmp_proof proof; /* instead of a password; all NULL when there is none */
+    const struct rtmp_auth
+        *auth; /* set after init: publishers without credentials are asked for them */
 
+    uint32_t begun_ms;
     struct rtmp_handshake *handshake;
     struct rtmp_chunk_reader chunks;
     char *app;

@@ -288,6 +288,9 @@ static void ask(struct rtmp_session *s, const struct rtmp_name *name, enum acces
         .query = name->query,
         .user = name->user,
         .password = name->password,
+        .proof_salt = s->wire.proof.salt,
+        .proof_challenge = s->wire.proof.challenge,
+        .proof_response = s->wire.proof.response,
         .peer = (const struct sockaddr *)&conn_peer(s->conn)->sa,
         .encrypted = conn_is_tls(s->conn),
     };
@@ -326,6 +329,9 @@ static void handle_event(struct rtmp_session *s, const struct rtmp_server_event 
         break;
     case RTMP_EVENT_ALIVE:
         break; /* in_ns says so */
+    case RTMP_EVENT_LEAVE:
+        rtmp_session_end(s, RTMP_END_OURS, "asked for user and password, it may come again");
+        break;
     }
 }
 
@@ -417,6 +423,7 @@ void rtmp_session_start(struct rtmp_shard *shard, struct conn *c)
     s->in_ns = now;
     s->out_ns = now;
     rtmp_server_wire_init(&s->wire, random_u64(), (uint32_t)(now / 1000000));
+    s->wire.auth = shard->server->config.challenge ? &shard->server->auth : NULL;
     add(&counters(s)->sessions_total, 1);
     add(&counters(s)->sessions[s->counted], 1);
     list_append(&shard->sessions, &s->node);

@@ -38,6 +38,7 @@ struct rtmp_server {
     unsigned n_shards;
     struct rtmp_shard *shards;
     struct rtmp_counters counters;
+    struct rtmp_auth auth;
 };
 
 struct rtmp_session {

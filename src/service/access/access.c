@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/access/access.h"
 
+#include "base/base64.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/url.h"
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -171,6 +173,30 @@ static bool applies(const struct access_user *u, const char *user, const char *p
     return user && password && strcmp(u->name, user) == 0 && same_secret(u->password, password);
 }
 
+static char *base64_md5(const char *a, const char *b, const char *c)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    _cleanup_free_ char *text = mem_printf("%s%s%s", a, b, c);
+    if (EVP_Digest(text, strlen(text), digest, &len, EVP_md5(), NULL) != 1) {
+        len = 0; /* a machine that forbids MD5: no proof is right */
+    }
+    explicit_bzero(text, strlen(text));
+    return base64_to_str(BYTES(digest, len), BASE64_STD);
+}
+
+/* See access_request: the peer has not shown the password, but that it knows it. */
+static bool proves(const struct access_user *u, const struct access_request *req)
+{
+    if (!u->password || !req->user || !req->proof_salt || !req->proof_challenge ||
+        !req->proof_response || strcmp(u->name, req->user) != 0) {
+        return false;
+    }
+    _cleanup_free_ char *salted = base64_md5(req->user, req->proof_salt, u->password);
+    _cleanup_free_ char *want = base64_md5(salted, req->proof_challenge, "");
+    return *want && same_secret(want, req->proof_response);
+}
+
 static bool patterns_match(char *const *patterns, size_t n, const char *path)
 {
     for (size_t i = 0; i < n; i++) {
@@ -323,7 +349,8 @@ static bool user_grants(const struct access_rules *r, const struct access_reques
     bool granted = false;
     for (size_t i = 0; !granted && i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
-        granted = applies(u, req->user, req->password) && user_may(u, req->action, req->path);
+        granted = (applies(u, req->user, req->password) || proves(u, req)) &&
+                  user_may(u, req->action, req->path);
     }
     return granted;
 }

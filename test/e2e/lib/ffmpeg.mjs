@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Publishers and readers that the world uses. Each start returns a child process whose stderr is kept in child.log.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 
 export function startProgram(program, args, options = {}) {
@@ -11,6 +12,72 @@ export function startProgram(program, args, options = {}) {
   child.stderr?.on("data", keep);
   child.on("error", (e) => keep(`${e}\n`));
   return child;
+}
+
+// Runs to its end, which must be good, and returns what it printed.
+export async function runProgram(program, args, { timeout = 120000, ...options } = {}) {
+  const child = startProgram(program, args, options);
+  let out = "";
+  child.stdout.on("data", (d) => (out += d));
+  const timer = setTimeout(() => child.kill("SIGKILL"), timeout);
+  const [code, signal] = await new Promise((done) => child.once("close", (...exit) => done(exit)));
+  clearTimeout(timer);
+  assert.equal(code, 0, `${program} ${args.join(" ")}: ${signal ?? ""} ${child.log.slice(-3000)}`);
+  return out;
+}
+
+export function runFfmpeg(args, options) {
+  return runProgram("ffmpeg", ["-hide_banner", "-loglevel", "error", "-nostdin", ...args], options);
+}
+
+export const ENCODERS = {
+  h264: ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2"],
+  hevc: ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:bframes=2"],
+  av1: ["-c:v", "libsvtav1", "-preset", "12"],
+  vp9: ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"],
+  aac: ["-c:a", "aac"],
+  opus: ["-c:a", "libopus"],
+  mp3: ["-c:a", "libmp3lame"],
+};
+
+// A moving picture of 320x240 and a tone, in fragments, as test/tools/rtmp_publish reads it: a key frame each second.
+export async function makeFile(file, { video = "h264", audio = "aac", seconds = 4, rate = 25 } = {}) {
+  await runFfmpeg([
+    "-f", "lavfi", "-i", `testsrc2=size=320x240:rate=${rate}`, "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+    "-t", String(seconds), "-g", String(rate), "-pix_fmt", "yuv420p", ...ENCODERS[video], ...ENCODERS[audio], "-ac", "2",
+    "-movflags", "empty_moov+default_base_moof+frag_keyframe", file,
+  ]); // prettier-ignore
+  return file;
+}
+
+// framemd5 and framecrc lines: stream, dts, pts, duration, size, hash.
+export function frames(text, stream = 0) {
+  return text
+    .split("\n")
+    .filter((l) => l && !l.startsWith("#"))
+    .map((l) => l.split(",").map((f) => f.trim()))
+    .filter((f) => Number(f[0]) === stream)
+    .map((f) => ({ dts: Number(f[1]), hash: f[5] }));
+}
+
+export function assertRising(list, what) {
+  for (let i = 1; i < list.length; i++) {
+    assert.ok(list[i].dts > list[i - 1].dts, `${what} ${i}: dts ${list[i].dts} after ${list[i - 1].dts}`);
+  }
+}
+
+// {codec: {width, height, sample_rate, channels, packets}} of a file.
+export async function probe(file) {
+  const text = await runProgram("ffprobe", [
+    "-v", "error", "-count_packets", "-of", "json",
+    "-show_entries", "stream=codec_name,width,height,sample_rate,channels,nb_read_packets", file,
+  ]); // prettier-ignore
+  return Object.fromEntries(
+    JSON.parse(text).streams.map(({ codec_name, nb_read_packets, sample_rate, ...s }) => [
+      codec_name,
+      { ...s, sample_rate: Number(sample_rate), packets: Number(nb_read_packets) },
+    ]),
+  );
 }
 
 // A moving picture and a tone: H.264 with B pictures, AAC.
@@ -28,11 +95,12 @@ export function publishFfmpeg(url, { size = "640x360", rate = 30, gop = 30, bfra
   ]); // prettier-ignore
 }
 
-export function publishGstreamer(url, { width = 640, height = 360, rate = 30, gop = 30 } = {}) {
+// options: of rtmp2sink, such as tls-validation-flags=0.
+export function publishGstreamer(url, { width = 640, height = 360, rate = 30, gop = 30, options = "" } = {}) {
   const video =
     `videotestsrc is-live=true pattern=smpte ! video/x-raw,width=${width},height=${height},framerate=${rate}/1 ! ` +
     `x264enc speed-preset=ultrafast tune=zerolatency key-int-max=${gop} bitrate=800 ! h264parse ! queue ! mux.`;
   const audio = "audiotestsrc is-live=true freq=440 ! audioconvert ! audioresample ! voaacenc bitrate=96000 ! aacparse ! queue ! mux.";
-  const pipeline = `flvmux name=mux streamable=true ! rtmp2sink location=${url} ${video} ${audio}`;
-  return startProgram("gst-launch-1.0", ["-q", "-e", ...pipeline.split(" ")]);
+  const pipeline = `flvmux name=mux streamable=true ! rtmp2sink location=${url} ${options} ${video} ${audio}`;
+  return startProgram("gst-launch-1.0", ["-q", "-e", ...pipeline.split(" ").filter((w) => w)]);
 }

@@ -116,4 +116,24 @@ function defineTests() {
       tell(e);
     }
   });
+
+  test("OBS's own user and password", { timeout: 60000 }, async () => {
+    const users = [{ name: "studio", password: PASSWORD, publish: ["live/*"], api: true }];
+    mast = await Mast.start({ config: { access: { users }, rtmp: { challenge: true } } });
+    try {
+      const service = { server: server(), key: "obs", use_auth: true, username: "studio" };
+      await obs.service({ ...service, password: "something else" });
+      await obs.startStream();
+      await eventually("a wrong password is refused", () => /publish refused: these credentials/.test(mast.log));
+      await obs.stopped();
+
+      await obs.service({ ...service, password: PASSWORD });
+      await obs.startStream();
+      await obs.started();
+      await eventually("on air", () => mast.log.includes("live/obs: preparing -> live"));
+      assert.ok(!mast.log.includes(PASSWORD), "no secret in the log");
+    } catch (e) {
+      tell(e);
+    }
+  });
 }

@@ -81,6 +81,9 @@ static void server_event(struct pair *p, const struct rtmp_server_event *ev)
     case RTMP_EVENT_ALIVE:
         out_puts(&p->log, "alive ");
         break;
+    case RTMP_EVENT_LEAVE:
+        out_puts(&p->log, "leave ");
+        break;
     }
 }
 

@@ -115,6 +115,43 @@ static void test_without_users_only_this_machine_may(void **state)
     access_rules_unref(&rules);
 }
 
+static int ask_with_proof(const struct access_rules *rules, const char *user, const char *salt,
+                          const char *challenge, const char *response)
+{
+    struct sockaddr_in in = peer("192.0.2.7");
+    struct access_answer answer;
+    const struct access_request req = {
+        .action = ACCESS_PUBLISH,
+        .path = "live/a",
+        .user = user,
+        .proof_salt = salt,
+        .proof_challenge = challenge,
+        .proof_response = response,
+        .peer = (struct sockaddr *)&in,
+    };
+    access_rules_ask(rules, &req, &at, &answer);
+    return answer.result;
+}
+
+/* response = base64(md5(base64(md5("studio5a17correct horse")) + "0badf00dcafe0001")), made by another program. */
+static void test_a_proof_stands_for_the_password(void **state)
+{
+    static const char response[] = "sV0iEZPtHtmfS2A+kEgG2A==";
+    static const char challenge[] = "0badf00dcafe0001";
+    struct access_rules *rules = rules_from(
+        "{\"users\":[{\"name\":\"studio\",\"password\":\"correct horse\",\"publish\":\"live/*\"},"
+        "{\"name\":\"other\",\"password\":\"another horse\",\"publish\":\"live/*\"}]}",
+        NULL);
+    assert_int_equal(ask_with_proof(rules, "studio", "5a17", challenge, response), 0);
+    assert_int_equal(ask_with_proof(rules, "other", "5a17", challenge, response), -EACCES);
+    assert_int_equal(ask_with_proof(rules, "studio", "5a18", challenge, response), -EACCES);
+    assert_int_equal(ask_with_proof(rules, "studio", "5a17", "0badf00dcafe0002", response),
+                     -EACCES);
+    assert_int_equal(ask_with_proof(rules, "studio", "5a17", challenge, ""), -EACCES);
+    assert_int_equal(ask_with_proof(rules, NULL, "5a17", challenge, response), -EPERM);
+    access_rules_unref(&rules);
+}
+
 static void test_users_have_their_paths_and_nothing_else(void **state)
 {
     struct access_rules *rules = rules_from(
@@ -345,6 +382,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_users_only_this_machine_may),
+        cmocka_unit_test(test_a_proof_stands_for_the_password),
         cmocka_unit_test(test_users_have_their_paths_and_nothing_else),
         cmocka_unit_test(test_the_api_needs_its_own_right),
         cmocka_unit_test(test_bad_users_are_refused_with_their_field),
