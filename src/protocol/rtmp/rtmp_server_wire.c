@@ -151,6 +151,7 @@ static int check_credentials(struct call *c)
     free(TAKE_PTR(w->tc_url));
     free(TAKE_PTR(w->agent));
     _cleanup_free_ char *description = out_take_str(&text);
+    rtmp_write_control(c->out, RTMP_SET_CHUNK_SIZE, RTMP_OUT_CHUNK_SIZE);
     answer_error(c, "NetConnection.Connect.Rejected", description);
     c->event->type = RTMP_EVENT_LEAVE;
     return r < 0 ? r : 1;

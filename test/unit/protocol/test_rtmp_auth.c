@@ -90,6 +90,24 @@ static void test_other_methods_are_asked_for_ours(void **state)
 
 /* ---- in connect ---- */
 
+/* Read as a client reads it, from the chunk size it begins with. */
+static bool says(struct bytes wire, const char *what)
+{
+    struct rtmp_chunk_reader reader;
+    rtmp_chunk_reader_init(&reader, 65536);
+    struct rd rd = rd_init(wire);
+    struct rtmp_message m;
+    bool found = false;
+    int r = 0;
+    while ((r = rtmp_chunk_read(&reader, &rd, &m, NULL)) > 0) {
+        found = found || (m.type == RTMP_COMMAND && m.body.len > 0 &&
+                          memmem(m.body.data, m.body.len, what, strlen(what)));
+    }
+    assert_int_equal(r, 0);
+    rtmp_chunk_reader_done(&reader);
+    return found;
+}
+
 static int connect_with(struct rtmp_server_wire *w, const char *app, const char *type,
                         struct out *out)
 {
@@ -148,7 +166,7 @@ static void test_who_is_asked(void **state)
         rtmp_server_wire_init(&w, 1, 1);
         w.auth = t[i].challenge ? &a : NULL;
         assert_int_equal(connect_with(&w, t[i].app, t[i].type, &out), t[i].result);
-        assert_non_null(memmem(out.data, out.len, t[i].says, strlen(t[i].says)));
+        assert_true(says(out_view(&out), t[i].says));
         assert_int_equal(w.state, t[i].result ? RTMP_SERVER_CONNECT : RTMP_SERVER_IDLE);
         rtmp_server_wire_done(&w);
     }
