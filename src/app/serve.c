@@ -398,6 +398,9 @@ struct serve *serve_free(struct serve *s)
     /* Ends the sessions of every protocol; those on HTTP connections go with the HTTP server right after. */
     s->engine = engine_free(s->engine);
     s->http = http_server_free(s->http);
+    if (s->access) {
+        access_service_flush(s->access, s->loops, s->n_loops);
+    }
     s->store = store_close(s->store);
     s->metrics = metrics_free(s->metrics);
     s->pages = pages_close(s->pages);

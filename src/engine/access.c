@@ -177,6 +177,11 @@ const struct access_request *access_ticket_request(const struct access_ticket *t
     return &t->request;
 }
 
+struct loop *access_ticket_loop(const struct access_ticket *t)
+{
+    return t->loop;
+}
+
 static void deliver_reply(struct loop *l, struct loop_msg *m)
 {
     struct access_ticket *t = CONTAINER_OF(m, struct access_ticket, msg);

@@ -87,4 +87,6 @@ struct access_answerer {
     void *user;
 };
 const struct access_request *access_ticket_request(const struct access_ticket *t);
+/* Where the question was asked; the answerer may have timers there. */
+struct loop *access_ticket_loop(const struct access_ticket *t);
 void access_reply(struct access_ticket *t, const struct access_answer *answer);

@@ -109,3 +109,25 @@ test("keys outlive a restart; no secret is in the logs or on the disk", async ()
     assert.ok(!files.some((f) => f.includes(secret)), "a key is on the disk");
   }
 });
+
+test("guessing at speed is slowed down and refused; keys that are right are not", async () => {
+  await mast.stop();
+  mast.config.access = { users: [{ name: "op", password: "operator-1", api: true }] };
+  await mast.run();
+  const basic = (password) => fetch(`${mast.url}/api/v1/streams`, { headers: { authorization: `Basic ${Buffer.from(`op:${password}`).toString("base64")}` } });
+  const read = secrets.find((s) => s.startsWith("mk_"));
+  assert.equal((await basic("operator-1")).status, 200);
+  let guesses = 0;
+  await eventually("attempts are refused unheard", async () => {
+    const reply = await basic(`guess-${guesses++}`);
+    return reply.status === 429 && reply.headers.get("retry-after");
+  }, { every: 1 }); // prettier-ignore
+  await eventually("the right password is not heard either", async () => {
+    await basic(`guess-${guesses++}`);
+    return (await basic("operator-1")).status === 429;
+  }, { every: 1 }); // prettier-ignore
+  assert.equal((await api("/api/v1/streams", read)).status, 200, "a key cannot be guessed");
+  const publisher = publishFfmpeg(mast.rtmp("live/sk_wrong"));
+  assert.notEqual((await exitOf(publisher)).code, 0);
+  assert.doesNotMatch(mast.log, /guess-|operator-1/);
+});

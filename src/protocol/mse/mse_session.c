@@ -459,6 +459,9 @@ static void refuse(struct session *s, const struct access_answer *a)
     } else if (a->result == -ENOENT) {
         status = 404;
         code = "not-found";
+    } else if (a->result == -EBUSY) {
+        status = 429;
+        code = "too-many-attempts";
     } else if (a->result != -EACCES) {
         status = 503;
         code = "unavailable";

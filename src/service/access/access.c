@@ -329,30 +329,41 @@ static void grant(struct access_answer *answer, const char *path, const struct a
 }
 
 /* A stream key stands for a path, so it either opens that one or nothing: no other source is asked. */
-static void ask_by_stream_key(const struct access_rules *r, const struct access_request *req,
-                              const char *secret, const struct access_now *now,
-                              struct access_answer *answer)
+static enum access_source ask_by_stream_key(const struct access_rules *r,
+                                            const struct access_request *req, const char *secret,
+                                            const struct access_now *now,
+                                            struct access_answer *answer)
 {
     const struct access_key *k = find_key(r, secret, now);
     if (k && k->path && key_may(k, req->action, k->path)) {
         grant(answer, k->path, k, now);
-        return;
+        return ACCESS_BY_KEY;
     }
     *answer = (struct access_answer){0};
     answer->result = error_set(&answer->err, -EACCES, "", "this stream key opens nothing");
+    return k ? ACCESS_BY_KEY : ACCESS_BY_NOTHING;
 }
 
 /* ---- the questions ---- */
 
-static bool user_grants(const struct access_rules *r, const struct access_request *req)
+/* Everybody's rights first: they need no password, so none is tried. */
+static enum access_source user_grants(const struct access_rules *r,
+                                      const struct access_request *req)
 {
-    bool granted = false;
-    for (size_t i = 0; !granted && i < r->config.users.len; i++) {
+    for (size_t i = 0; i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
-        granted = (applies(u, req->user, req->password) || proves(u, req)) &&
-                  user_may(u, req->action, req->path);
+        if (!u->password && user_may(u, req->action, req->path)) {
+            return ACCESS_BY_RULE;
+        }
     }
-    return granted;
+    for (size_t i = 0; i < r->config.users.len; i++) {
+        const struct access_user *u = &r->config.users.items[i];
+        if (u->password && (applies(u, req->user, req->password) || proves(u, req)) &&
+            user_may(u, req->action, req->path)) {
+            return ACCESS_BY_PASSWORD;
+        }
+    }
+    return ACCESS_BY_NOTHING;
 }
 
 static void refuse(const struct access_rules *r, const struct access_request *req,
@@ -375,44 +386,52 @@ static void refuse(const struct access_rules *r, const struct access_request *re
     }
 }
 
-void access_rules_ask(const struct access_rules *r, const struct access_request *asked,
-                      const struct access_now *now, struct access_answer *answer)
+enum access_source access_rules_ask(const struct access_rules *r,
+                                    const struct access_request *asked,
+                                    const struct access_now *now, struct access_answer *answer)
 {
     _cleanup_(query_credentials_done) struct query_credentials buf = {0};
     const struct access_request full = with_query(asked, &buf);
     const struct access_request *req = &full;
     const char *secret = access_path_key(req->path);
     if (secret) {
-        ask_by_stream_key(r, req, secret, now, answer);
-        return;
+        return ask_by_stream_key(r, req, secret, now, answer);
     }
     const struct access_key *k = key_of(r, req, now);
     if (k && key_may(k, req->action, req->path)) {
         grant(answer, req->path, k, now);
-    } else if (r->config.open || local_may(r, req) || user_grants(r, req)) {
-        grant(answer, req->path, NULL, now);
-    } else {
-        refuse(r, req, answer);
+        return ACCESS_BY_KEY;
     }
+    enum access_source source =
+        r->config.open || local_may(r, req) ? ACCESS_BY_RULE : user_grants(r, req);
+    if (source == ACCESS_BY_NOTHING) {
+        refuse(r, req, answer);
+        return k ? ACCESS_BY_KEY : ACCESS_BY_NOTHING;
+    }
+    grant(answer, req->path, NULL, now);
+    return source;
 }
 
-int access_rules_api(const struct access_rules *r, const struct access_request *asked,
-                     enum access_scope scope, const struct access_now *now)
+enum access_source access_rules_api(const struct access_rules *r,
+                                    const struct access_request *asked, enum access_scope scope,
+                                    const struct access_now *now, int *ret_r)
 {
     _cleanup_(query_credentials_done) struct query_credentials buf = {0};
     const struct access_request req = with_query(asked, &buf);
+    *ret_r = 0;
     if (r->config.open || (r->config.users.len == 0 && is_loopback(req.peer) && !req.forwarded)) {
-        return 0;
+        return ACCESS_BY_RULE;
     }
     const struct access_key *k = key_of(r, &req, now);
     if (k && access_key_has_scope(k, scope)) {
-        return 0;
+        return ACCESS_BY_KEY;
     }
     for (size_t i = 0; i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
         if (u->api && applies(u, req.user, req.password)) {
-            return 0;
+            return u->password ? ACCESS_BY_PASSWORD : ACCESS_BY_RULE;
         }
     }
-    return req.user || req.password || req.token ? -EACCES : -EPERM;
+    *ret_r = req.user || req.password || req.token ? -EACCES : -EPERM;
+    return k ? ACCESS_BY_KEY : ACCESS_BY_NOTHING;
 }

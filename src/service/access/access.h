@@ -44,12 +44,21 @@ struct access_now {
     int64_t mono_ns;
 };
 
+/* What granted, or a key that was right but does not grant this. Only what people choose can be guessed. */
+enum access_source {
+    ACCESS_BY_NOTHING,
+    ACCESS_BY_KEY,
+    ACCESS_BY_RULE, /* open, this machine, the user `any` */
+    ACCESS_BY_PASSWORD,
+};
+
 /* Answers at once. On refusal answer->result is -EPERM when no credentials came, -EACCES when they do not suffice. */
-void access_rules_ask(const struct access_rules *r, const struct access_request *req,
-                      const struct access_now *now, struct access_answer *answer);
-/* May req's peer use routes of this scope? Path and action do not matter. 0, -EPERM or -EACCES. */
-int access_rules_api(const struct access_rules *r, const struct access_request *req,
-                     enum access_scope scope, const struct access_now *now);
+enum access_source access_rules_ask(const struct access_rules *r, const struct access_request *req,
+                                    const struct access_now *now, struct access_answer *answer);
+/* May req's peer use routes of this scope? Path and action do not matter. *ret_r: 0, -EPERM or -EACCES. */
+enum access_source access_rules_api(const struct access_rules *r, const struct access_request *req,
+                                    enum access_scope scope, const struct access_now *now,
+                                    int *ret_r);
 
 /* "live/" and star match: a star stands for any run of characters, slashes too. */
 bool access_pattern_match(const char *pattern, const char *path);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "service/access/throttle.h"
 #include "store/hash.h"
 
 #include <errno.h>
@@ -17,6 +18,22 @@ LOG_TOPIC(topic, "access");
 
 #define ID_RANDOM 12
 #define LOAD_PAGE 500
+#define HELD_MAX  256 /* answers that wait, on one loop; over it they are given at once */
+
+/* An answer that is given later. */
+struct held {
+    struct list node;
+    struct access_service *s;
+    struct access_ticket *ticket;
+    struct access_answer answer;
+    struct loop_timer *timer;
+};
+
+/* A loop's part; only that loop touches it. */
+struct holder {
+    struct list list;
+    unsigned n;
+};
 
 struct access_service {
     struct access_config config;
@@ -28,7 +45,9 @@ struct access_service {
     uint64_t last_serial;
     unsigned pending; /* keys being made */
     pthread_mutex_t lock;
-    struct access_rules *rules; /* under lock */
+    struct access_rules *rules;           /* under lock */
+    struct throttle *throttle;            /* under lock */
+    struct holder holders[LOOPS_MAX + 1]; /* by index + 1: the control loop's is the first */
     bool loading;
     int load_result;
     struct error load_err;
@@ -50,6 +69,7 @@ static void publish_rules(struct access_service *s)
     pthread_mutex_lock(&s->lock);
     struct access_rules *old = s->rules;
     s->rules = made;
+    throttle_forget(s->throttle);
     pthread_mutex_unlock(&s->lock);
     access_rules_unref(&old);
 }
@@ -59,14 +79,111 @@ static struct access_now now(void)
     return (struct access_now){.wall_ns = clock_wall_ns(), .mono_ns = clock_mono_ns()};
 }
 
+/* ---- answering later ---- */
+
+static void give(struct held *h)
+{
+    struct holder *holder = &h->s->holders[loop_index(access_ticket_loop(h->ticket)) + 1];
+    list_remove(&h->node);
+    holder->n--;
+    loop_timer_free(h->timer);
+    access_reply(h->ticket, &h->answer);
+    free(h);
+}
+
+static void on_held(void *user)
+{
+    give(user);
+}
+
+static void reply_after(struct access_service *s, struct access_ticket *t,
+                        const struct access_answer *answer, int64_t wait_ms)
+{
+    struct loop *l = access_ticket_loop(t);
+    struct holder *holder = &s->holders[loop_index(l) + 1];
+    if (wait_ms == 0 || holder->n == HELD_MAX) {
+        access_reply(t, answer);
+        return;
+    }
+    struct held *h = mem_new(struct held);
+    *h = (struct held){.s = s, .ticket = t, .answer = *answer};
+    h->timer = loop_timer_new(l, on_held, h);
+    list_append(&holder->list, &h->node);
+    holder->n++;
+    loop_timer_start(h->timer, (uint64_t)wait_ms);
+}
+
+static void flush_held(struct loop *l, void *arg)
+{
+    struct access_service *s = arg;
+    struct holder *holder = &s->holders[loop_index(l) + 1];
+    while (!list_empty(&holder->list)) {
+        give(CONTAINER_OF(holder->list.next, struct held, node));
+    }
+}
+
+void access_service_flush(struct access_service *s, struct loop *const *loops, unsigned n)
+{
+    flush_held(s->control, s);
+    for (unsigned i = 0; i < n; i++) {
+        loop_call_wait(loops[i], flush_held, s);
+    }
+}
+
+/* ---- the questions ---- */
+
+static uint64_t digest_of(const struct access_service *s, const struct access_request *req)
+{
+    /* The query may carry credentials, and a path a stream key. */
+    const char *key = req->path ? access_path_key(req->path) : NULL;
+    const char *const texts[] = {req->user,  req->password,       req->token,
+                                 req->query, req->proof_response, key};
+    return throttle_digest(s->throttle, req->peer, texts, ARRAY_LEN(texts));
+}
+
+/*
+ * What a question has to wait: nothing when what granted it cannot be guessed, or when nothing was presented; else what its
+ * address owes. -EBUSY when that is too much: then nobody learns whether the guess was right.
+ */
+static int64_t weigh(struct access_service *s, const struct access_request *req,
+                     enum access_source source, int result, int64_t now_ns)
+{
+    if (source == ACCESS_BY_KEY || source == ACCESS_BY_RULE || result == -EPERM) {
+        return 0;
+    }
+    const uint64_t digest = digest_of(s, req);
+    pthread_mutex_lock(&s->lock);
+    int64_t wait_ms = 0;
+    bool known = result < 0 && throttle_is_known(s->throttle, digest, now_ns);
+    if (!known) {
+        wait_ms = throttle_wait_ms(s->throttle, req->peer, now_ns);
+        if (wait_ms > THROTTLE_WAIT_MAX_MS) {
+            wait_ms = -EBUSY;
+        } else if (result < 0) {
+            throttle_failed(s->throttle, req->peer, digest, now_ns);
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return wait_ms;
+}
+
 static void ask(void *user, struct access_ticket *t)
 {
+    struct access_service *s = user;
     struct access_answer answer;
-    struct access_rules *rules = take_rules(user);
+    struct access_rules *rules = take_rules(s);
     const struct access_now at = now();
-    access_rules_ask(rules, access_ticket_request(t), &at, &answer);
+    const struct access_request *req = access_ticket_request(t);
+    enum access_source source = access_rules_ask(rules, req, &at, &answer);
     access_rules_unref(&rules);
-    access_reply(t, &answer);
+    int64_t wait_ms = weigh(s, req, source, answer.result, at.mono_ns);
+    if (wait_ms < 0) {
+        answer = (struct access_answer){0};
+        answer.result = error_set(&answer.err, -EBUSY, "",
+                                  "too many failed attempts from this address, try again later");
+        wait_ms = 0;
+    }
+    reply_after(s, t, &answer, wait_ms);
 }
 
 struct access_answerer access_service_answerer(struct access_service *s)
@@ -77,11 +194,13 @@ struct access_answerer access_service_answerer(struct access_service *s)
 int access_service_api(struct access_service *s, const struct access_request *req,
                        enum access_scope scope)
 {
+    int r = 0;
     struct access_rules *rules = take_rules(s);
     const struct access_now at = now();
-    int r = access_rules_api(rules, req, scope, &at);
+    enum access_source source = access_rules_api(rules, req, scope, &at, &r);
     access_rules_unref(&rules);
-    return r;
+    /* HTTP can say "later", so nothing is held back here. */
+    return weigh(s, req, source, r, at.mono_ns) != 0 ? -EBUSY : r;
 }
 
 /* ---- life ---- */
@@ -94,6 +213,10 @@ struct access_service *access_service_new(const struct access_service_config *co
         config->trusted_local_path ? mem_strdup(config->trusted_local_path) : NULL;
     s->store = config->store;
     s->control = config->control;
+    s->throttle = throttle_new();
+    for (unsigned i = 0; i < ARRAY_LEN(s->holders); i++) {
+        list_init(&s->holders[i].list);
+    }
     pthread_mutex_init(&s->lock, NULL);
     publish_rules(s);
     return s;
@@ -120,6 +243,7 @@ struct access_service *access_service_free(struct access_service *s)
     }
     free(s->keys.items.items);
     access_rules_unref(&s->rules);
+    throttle_free(s->throttle);
     pthread_mutex_destroy(&s->lock);
     model_done(&access_config_model, &s->config);
     free(s->trusted_local_path);

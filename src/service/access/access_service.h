@@ -34,7 +34,9 @@ void access_service_configure(struct access_service *s, const struct access_conf
 
 /* For engine_config.access. */
 struct access_answerer access_service_answerer(struct access_service *s);
-/* Any thread: see access_rules_api(). */
+/* Gives the answers that still wait; after the engine is gone, before the loops stop. Control thread. */
+void access_service_flush(struct access_service *s, struct loop *const *loops, unsigned n);
+/* Any thread: 0, -EPERM, -EACCES, or -EBUSY: too many attempts failed from there, ask later. */
 int access_service_api(struct access_service *s, const struct access_request *req,
                        enum access_scope scope);
 

@@ -99,6 +99,11 @@ bool guard_check(void *user, struct http_request *req, struct http_reply *reply)
                 reply, 401, "credentials-needed", "Authorization",
                 "the API needs a key, or a user with api: true (from this machine neither, while there are no users)");
         }
+        if (r == -EBUSY) {
+            http_reply_header(reply, "Retry-After", "5");
+            return refuse(reply, 429, "too-many-attempts", "Authorization",
+                          "too many failed attempts from this address, try again later");
+        }
         return refuse(reply, r == -EBADMSG ? 400 : 403,
                       r == -EBADMSG ? "bad-credentials" : "not-allowed", "Authorization",
                       "these credentials may not do this");

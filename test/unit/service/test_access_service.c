@@ -41,6 +41,7 @@ static void close_service(struct rig *g)
 {
     access_service_set_engine(g->s, NULL);
     g->engine = engine_free(g->engine);
+    access_service_flush(g->s, NULL, 0);
     g->store = store_close(g->store);
     loop_free(g->control);
     g->s = access_service_free(g->s);
@@ -151,6 +152,38 @@ static void test_a_stream_key_lives_and_ends_its_session(void **state)
     folder_free(g.dir);
 }
 
+/* Answers come later and later, but what cannot be guessed comes at once; what waits at the end is given. */
+static void test_guessing_is_slowed(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    open_service(&g);
+    access_key_create(g.s, &(struct access_key){.path = "live/cam1"}, on_change, &g);
+    wait_change(&g, 1);
+    for (int i = 0; i < 4; i++) {
+        char guess[64];
+        snprintf(guess, sizeof(guess), "live/sk_wrong%d", i);
+        assert_int_equal(ask(&g, guess).result, -EACCES);
+    }
+    /* The fifth waits: its answer is not there when everything that is due has been done. */
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    inet_pton(AF_INET, "192.0.2.7", &in.sin_addr);
+    struct access_answer a = {.result = -EINPROGRESS};
+    const struct access_request req = {
+        .action = ACCESS_PUBLISH, .path = "live/sk_wrong5", .peer = (struct sockaddr *)&in};
+    struct access_ticket *t = access_ask(g.engine, g.control, &req, on_answer, &a);
+    assert_non_null(t);
+    char asked[128];
+    snprintf(asked, sizeof(asked), "live/%s", g.secret);
+    assert_int_equal(ask(&g, asked).result, 0);
+    access_service_flush(g.s, NULL, 0);
+    for (int i = 0; a.result == -EINPROGRESS && i < 6000; i++) {
+        loop_run_once(g.control, 10);
+    }
+    assert_int_equal(a.result, -EACCES);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
 static void test_another_configuration_keeps_the_keys(void **state)
 {
     struct rig g = {.dir = folder_new()};
@@ -178,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_stream_key_lives_and_ends_its_session),
+        cmocka_unit_test(test_guessing_is_slowed),
         cmocka_unit_test(test_another_configuration_keeps_the_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
