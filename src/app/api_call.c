@@ -23,16 +23,6 @@ struct api_call api_call_options(int *argc, char **argv)
                              .ca = ca && *ca ? ca : NULL};
 }
 
-static size_t on_body(char *data, size_t size, size_t n, void *user)
-{
-    struct out *o = user;
-    if (o->len + size * n > API_REPLY_MAX) {
-        return 0;
-    }
-    out_mem(o, data, size * n);
-    return size * n;
-}
-
 struct problem_view {
     char *detail;
     char *field;
@@ -57,50 +47,114 @@ static int complain(long status, const struct out *reply)
     return 1;
 }
 
-static void set_options(CURL *c, const char *method, const char *body, struct out *ret)
+struct exchange {
+    const struct api_call *call;
+    const char *method;
+    const char *target;
+    const char *header; /* one more, or NULL */
+    const char *body;
+    bool (*on_data)(void *user, struct bytes data); /* NULL: the whole reply is collected */
+    void *user;
+    bool quiet; /* about a server that is not there */
+    struct out *reply;
+    CURL *curl;
+};
+
+static size_t on_body(char *data, size_t size, size_t n, void *user)
 {
-    curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
+    const struct exchange *x = user;
+    long status = 0;
+    curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (x->on_data && status == 200) {
+        return x->on_data(x->user, BYTES(data, size * n)) ? size * n : 0;
+    }
+    if (x->reply->len + size * n > API_REPLY_MAX) {
+        return 0;
+    }
+    out_mem(x->reply, data, size * n);
+    return size * n;
+}
+
+static void set_options(struct exchange *x, const char *url, struct curl_slist *headers)
+{
+    CURL *c = x->curl;
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, x->method);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, ret);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT, 30L);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
+    /* A stream has no end, but it has comments at least every 15 s: half a minute of nothing is a dead server. */
+    curl_easy_setopt(c, CURLOPT_TIMEOUT, x->on_data ? 0L : 30L);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, 30L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, 40L);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    if (body) {
-        curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
+    if (x->body) {
+        curl_easy_setopt(c, CURLOPT_POSTFIELDS, x->body);
     }
+    if (x->call->ca) {
+        curl_easy_setopt(c, CURLOPT_CAINFO, x->call->ca);
+    }
+}
+
+static enum api_result perform(struct exchange *x)
+{
+    size_t n = strlen(x->call->url);
+    while (n > 0 && x->call->url[n - 1] == '/') {
+        n--;
+    }
+    _cleanup_free_ char *url = mem_printf("%.*s%s", (int)n, x->call->url, x->target);
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    long status = 0;
+    if (x->header) {
+        headers = curl_slist_append(headers, x->header);
+    }
+    x->curl = curl_easy_init();
+    if (!x->curl || !headers) {
+        fputs("mast: out of memory\n", stderr);
+        return API_REFUSED;
+    }
+    set_options(x, url, headers);
+    CURLcode code = curl_easy_perform(x->curl);
+    curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(x->curl);
+    if (code != CURLE_OK) {
+        _cleanup_free_ char *shown = url_redact(x->call->url, URL_MASK_KEYS);
+        if (!x->quiet) {
+            fprintf(stderr,
+                    "mast: %s: %s; is `mast serve` running there? (--url names another server)\n",
+                    shown, curl_easy_strerror(code));
+        }
+        return API_GONE;
+    }
+    if (status >= 200 && status < 300) {
+        return API_OK;
+    }
+    (void)complain(status, x->reply);
+    return API_REFUSED;
 }
 
 int api_call(const struct api_call *call, const char *method, const char *target, const char *body,
              struct out *ret)
 {
-    size_t n = strlen(call->url);
-    while (n > 0 && call->url[n - 1] == '/') {
-        n--;
-    }
-    _cleanup_free_ char *url = mem_printf("%.*s%s", (int)n, call->url, target);
-    CURL *c = curl_easy_init();
-    long status = 0;
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-    if (!c || !headers) {
-        fputs("mast: out of memory\n", stderr);
-        return 1;
-    }
-    curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-    set_options(c, method, body, ret);
-    if (call->ca) {
-        curl_easy_setopt(c, CURLOPT_CAINFO, call->ca);
-    }
-    CURLcode code = curl_easy_perform(c);
-    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-    curl_slist_free_all(headers);
-    curl_easy_cleanup(c);
-    if (code != CURLE_OK) {
-        _cleanup_free_ char *shown = url_redact(call->url, URL_MASK_KEYS);
-        fprintf(stderr,
-                "mast: %s: %s; is `mast serve` running there? (--url names another server)\n",
-                shown, curl_easy_strerror(code));
-        return 1;
-    }
-    return status >= 200 && status < 300 ? 0 : complain(status, ret);
+    struct exchange x = {
+        .call = call, .method = method, .target = target, .body = body, .reply = ret};
+    return perform(&x) == API_OK ? 0 : 1;
+}
+
+enum api_result api_stream(const struct api_call *call, const char *target, const char *header,
+                           bool quiet, bool (*on_data)(void *user, struct bytes data), void *user)
+{
+    _cleanup_(out_done) struct out reply = {0};
+    struct exchange x = {.call = call,
+                         .method = "GET",
+                         .target = target,
+                         .header = header,
+                         .on_data = on_data,
+                         .user = user,
+                         .quiet = quiet,
+                         .reply = &reply};
+    return perform(&x);
 }

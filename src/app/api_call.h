@@ -15,3 +15,15 @@ struct api_call api_call_options(int *argc, char **argv);
 /* 0 and the reply's body, or an exit code after saying on stderr what went wrong. body may be NULL. */
 int api_call(const struct api_call *call, const char *method, const char *target, const char *body,
              struct out *ret);
+
+enum api_result {
+    API_OK,      /* it came to its end */
+    API_GONE,    /* no connection, or it broke */
+    API_REFUSED, /* another status; said on stderr */
+};
+/*
+ * GET of an endless answer: on_data gets its pieces, and ends it by returning false. header is one more request header, or
+ * NULL. quiet: nothing is said when the server is not there.
+ */
+enum api_result api_stream(const struct api_call *call, const char *target, const char *header,
+                           bool quiet, bool (*on_data)(void *user, struct bytes data), void *user);

@@ -18,6 +18,7 @@ extern const struct command command_check;
 extern const struct command command_version;
 extern const struct command command_stream;
 extern const struct command command_reload;
+extern const struct command command_event;
 extern const struct command command_key;
 extern const struct command command_doctor;
 

@@ -101,8 +101,7 @@ static const struct model_field http_fields[] = {
             "Where the page, the API, MSE and the metrics listen. This machine only, until told otherwise."),
     MODEL_INT(struct config_http, port, .def = "8888", .doc = "0 = any free port."),
     MODEL_LIST_STRING(
-        struct config_http, hosts, .comma = true, .max = 64, .restart = true,
-        .example = "media.example.org",
+        struct config_http, hosts, .comma = true, .max = 64, .example = "media.example.org",
         .doc =
             "Names this server is reached by, besides addresses and localhost. Requests for other names "
             "are refused, so that nobody else's name can be pointed here."),
@@ -304,9 +303,11 @@ static void warn_of_misspelt(char *const *env)
 int config_load(struct config *config, const char *file, char *const *env, struct error *err)
 {
     int r = 0;
-    model_init(&config_model, config);
+    *config = (struct config){0};
     if (file) {
         r = parse_file(config, file, err);
+    } else {
+        model_init(&config_model, config);
     }
     if (r >= 0) {
         r = model_set_env(&config_model, config, "MAST", env, err);

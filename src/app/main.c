@@ -9,8 +9,8 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_serve,  &command_check,  &command_stream,  &command_key,
-    &command_reload, &command_doctor, &command_version,
+    &command_serve,  &command_check, &command_stream, &command_key,
+    &command_reload, &command_event, &command_doctor, &command_version,
 };
 
 static void print_help(FILE *to)

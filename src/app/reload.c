@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/reload.h"
 
+#include "api/events.h"
 #include "app/command.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -8,6 +9,8 @@
 #include "io/tls.h"
 #include "io/watch.h"
 #include "protocol/rtmp/rtmp_server.h"
+#include "service/access/access_service.h"
+#include "service/access/guard.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,6 +37,8 @@ struct difference {
     struct reload_report *report;
     bool log;
     bool streams;
+    bool access;
+    bool hosts;
     bool http;
     bool rtmp;
     bool rtmps;
@@ -59,6 +64,8 @@ static int on_changed(const struct model_visit *v, void *user)
     }
     d->log |= is_in(v->path, "log");
     d->streams |= is_in(v->path, "streams");
+    d->access |= is_in(v->path, "access");
+    d->hosts |= is_in(v->path, "http.hosts");
     d->http |= is_in(v->path, "http.address") || is_in(v->path, "http.port");
     d->rtmp |= is_in(v->path, "rtmp.address") || is_in(v->path, "rtmp.port");
     d->rtmps |= is_in(v->path, "rtmps.address") || is_in(v->path, "rtmps.port");
@@ -210,6 +217,13 @@ static void take_over(struct reload *r, struct config *next, const struct differ
         set_wait(r->t.rtmp, next);
         set_wait(r->t.rtmps, next);
     }
+    if (d->access) {
+        access_service_configure(r->t.access, &next->access);
+    }
+    if (d->hosts) {
+        guard_set_hosts(r->t.guard, next->http.hosts.items, next->http.hosts.len, r->t.loops,
+                        r->t.n_loops);
+    }
     config_done(&r->current);
     r->current = *next;
     set_watch(r);
@@ -240,6 +254,25 @@ static int load_and_apply(struct reload *r, struct reload_report *report, struct
     return 0;
 }
 
+static void emit_report(struct reload *r, const struct reload_report *report)
+{
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    (void)model_write(&reload_report_model, report, NULL, &j);
+    events_emit(r->t.events, clock_wall_ns(), "config.reloaded", "config", out_str(&o));
+}
+
+static void emit_refusal(struct reload *r, const struct error *err)
+{
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    json_object_begin(&j);
+    json_put_str(&j, "where", err->where);
+    json_put_str(&j, "text", err->text);
+    json_object_end(&j);
+    events_emit(r->t.events, clock_wall_ns(), "config.refused", "config", out_str(&o));
+}
+
 static void log_report(const char *why, const struct reload_report *report)
 {
     log_info("%s: the configuration was read again, %zu keys changed", why, report->changed.len);
@@ -260,9 +293,10 @@ int reload_run(struct reload *r, const char *why, struct reload_report *ret, str
     if (e < 0) {
         log_error("%s: refused, everything stays as it was: %s%s%s", why, told->where,
                   told->where[0] ? ": " : "", told->text);
-        /* The certificate may have come without the configuration: what is watched stays watched. */
+        emit_refusal(r, told);
     } else {
         log_report(why, &report);
+        emit_report(r, &report);
     }
     if (e >= 0 && ret) {
         *ret = report;

@@ -12,6 +12,7 @@
 #include "io/http.h"
 
 struct access_service;
+struct events;
 struct guard;
 struct rtmp_server;
 struct tls_context;
@@ -25,6 +26,9 @@ struct reload_target {
     struct loop *const *loops;
     unsigned n_loops;
     struct engine *engine;
+    struct events *events; /* config.reloaded, config.refused */
+    struct access_service *access;
+    struct guard *guard;
     struct http_server *http;
     struct tls_context *http_tls;
     struct rtmp_server *rtmp;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/serve.h"
 
+#include "api/events.h"
 #include "api/metrics.h"
 #include "api/openapi.h"
 #include "api/system.h"
@@ -20,6 +21,7 @@
 #include "protocol/rtmp/rtmp_server.h"
 #include "service/access/access_service.h"
 #include "service/access/guard.h"
+#include "service/stream/stream_events.h"
 #include "service/stream/stream_routes.h"
 
 #include <mast/version.h>
@@ -50,6 +52,7 @@ struct serve {
     struct tls_context *http_tls;
     struct rtmp_server *rtmp;
     struct rtmp_server *rtmps;
+    struct events *events;
     struct pages *pages;
     struct metrics *metrics;
     struct system_state system;
@@ -114,7 +117,8 @@ static int start_access(struct serve *s, bool demo, struct error *err)
         .control = s->control,
     };
     s->access = access_service_new(&ac);
-    s->guard = (struct guard){s->access, s->config->http.hosts.items, s->config->http.hosts.len};
+    s->guard.access = s->access;
+    guard_set_hosts(&s->guard, s->config->http.hosts.items, s->config->http.hosts.len, NULL, 0);
     return access_service_load(s->access, err);
 }
 
@@ -143,6 +147,8 @@ static int start_engine(struct serve *s)
     ec.access = access_service_answerer(s->access);
     s->engine = engine_new(&ec, s->control, s->loops, s->n_loops);
     access_service_set_engine(s->access, s->engine);
+    s->events = events_new(s->control, &(struct events_config){0});
+    stream_events_start(s->engine, s->events);
     return 0;
 }
 
@@ -226,6 +232,8 @@ static void mount(struct serve *s)
     http_server_mount(s->http, stream_routes, stream_routes_n, s->engine);
     http_server_mount(s->http, access_key_routes, access_key_routes_n, s->access);
     http_server_mount(s->http, mse_routes, mse_routes_n, s->engine);
+    metrics_add(s->metrics, events_metrics, s->events);
+    http_server_mount(s->http, events_routes, events_routes_n, s->events);
     http_server_mount(s->http, reload_routes, reload_routes_n, s->reload);
     http_server_mount(s->http, openapi_routes, openapi_routes_n, &s->openapi);
     if (s->pages) {
@@ -245,6 +253,9 @@ static void start_reload(struct serve *s)
         .loops = s->loops,
         .n_loops = s->n_loops,
         .engine = s->engine,
+        .events = s->events,
+        .access = s->access,
+        .guard = &s->guard,
         .http = s->http,
         .http_tls = s->http_tls,
         .rtmp = s->rtmp,
@@ -395,6 +406,9 @@ struct serve *serve_free(struct serve *s)
     if (s->access) {
         access_service_set_engine(s->access, NULL);
     }
+    if (s->engine) {
+        engine_set_event_fn(s->engine, NULL, NULL);
+    }
     /* Ends the sessions of every protocol; those on HTTP connections go with the HTTP server right after. */
     s->engine = engine_free(s->engine);
     s->http = http_server_free(s->http);
@@ -402,6 +416,7 @@ struct serve *serve_free(struct serve *s)
         access_service_flush(s->access, s->loops, s->n_loops);
     }
     s->store = store_close(s->store);
+    s->events = events_free(s->events);
     s->metrics = metrics_free(s->metrics);
     s->pages = pages_close(s->pages);
     s->rtmps_tls = tls_context_free(s->rtmps_tls);
@@ -415,6 +430,7 @@ struct serve *serve_free(struct serve *s)
     /* Delivers what the store still answered, to the service. */
     loop_free(s->control);
     s->access = access_service_free(s->access);
+    guard_done(&s->guard);
     free(s->openapi);
     free(s->state_dir);
     free(s);

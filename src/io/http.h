@@ -54,6 +54,7 @@ struct http_route {
 };
 
 /* ---- request (any thread once posted; strings live as long as the request) ---- */
+enum http_method http_request_method(const struct http_request *r);
 const char *
 http_request_path(const struct http_request *r); /* decoded, normalised, starts with "/" */
 const char *http_request_query(const struct http_request *r); /* raw, "" when none */

@@ -218,6 +218,11 @@ const struct conn_addr *http_request_peer(const struct http_request *r)
     return &r->peer;
 }
 
+enum http_method http_request_method(const struct http_request *r)
+{
+    return r->method;
+}
+
 bool http_request_is_tls(const struct http_request *r)
 {
     return r->tls;

@@ -58,7 +58,9 @@ function connectTcp(port) {
 
 const exitedAlready = (child) => child.exitCode !== null || child.signalCode !== null;
 
-const curl = (...args) => execFileSync("curl", ["-sS", "--max-time", "20", ...args], { encoding: "utf8" });
+function curl(...args) {
+  return execFileSync("curl", ["-sS", "--max-time", "20", ...args], { encoding: "utf8" });
+}
 
 // An MSE client that counts what comes.
 async function watch(mast, path) {
@@ -271,6 +273,73 @@ test("reload: SIGHUP, and files that change by themselves", async () => {
     mast.child.kill("SIGHUP");
     await eventually("the signal was noticed", () => connectTcp(mast.rtmpPort));
   } finally {
+    await mast.close();
+  }
+});
+
+test("reload: users and host names change for who asks from then on", async () => {
+  const mast = await Mast.start({ config: { watch: false } });
+  const status = async (options) => (await mast.fetch("/api/v1/version", options)).status;
+  const named = (name) => curl("-o", "/dev/null", "-w", "%{http_code}", "-H", `Host: ${name}`, `${mast.url}/`);
+  const basic = { headers: { authorization: `Basic ${Buffer.from("boss:a-long-password").toString("base64")}` } };
+  try {
+    assert.equal(await status(), 200);
+    assert.equal(named("mast.example.org"), "421");
+    await writeConfig(mast, (c) => {
+      c.http.hosts = ["mast.example.org"];
+      c.access = { users: [{ name: "boss", password: "a-long-password", api: true }] };
+    });
+    assert.deepEqual((await reload(mast)).changed.sort(), ["access.users", "http.hosts"]);
+    assert.equal(named("mast.example.org"), "200");
+    assert.equal(await status(), 401); // and so is another reload without credentials
+    assert.equal((await mast.fetch("/api/v1/reload", { method: "POST" })).status, 401);
+    assert.equal(await status(basic), 200);
+    assert.doesNotMatch(mast.log, /a-long-password/);
+  } finally {
+    await mast.close();
+  }
+});
+
+// ---- events ----
+
+// The first piece of the event stream, asked for as a browser's EventSource does after a break.
+async function firstOf(url, lastId) {
+  const stop = new AbortController();
+  const reply = await fetch(url, { headers: { "last-event-id": lastId }, signal: stop.signal });
+  const { value } = await reply.body.getReader().read();
+  stop.abort();
+  return Buffer.from(value).toString();
+}
+
+test("events: what happens comes in order, over a reconnect and a restart; mast event tail", async () => {
+  const mast = await Mast.start();
+  const tail = startProgram(process.env.MAST_BIN, ["event", "tail", "--url", mast.url]);
+  try {
+    await eventually("the tail listens", async () => /mast_event_clients 1/.test((await mast.fetch("/metrics")).text));
+    await withPublisher(mast, "live/told", mast.rtmp("live/told"), async () => {
+      const seen = await watch(mast, "live/told");
+      await eventually("the reader is told", () => /reader\.joined/.test(tail.log));
+      seen.close();
+      await eventually("its leaving is told", () => /reader\.left/.test(tail.log));
+    });
+    await eventually("the end is told", () => /stream\.lost/.test(tail.log));
+    const types = [...tail.log.matchAll(/ (\w+\.\w+) +streams\/live\/told /g)].map((m) => m[1]);
+    assert.deepEqual(types, ["stream.published", "stream.ready", "reader.joined", "reader.left", "stream.lost"]);
+
+
+    const raw = await firstOf(`${mast.url}/api/v1/events`, "nonsense");
+    assert.match(raw, /^retry: 2000\nevent: reset\nid: (\w+)-(\d+)\n/);
+  } finally {
+    const first = await mast.stop();
+    assert.equal(first.code, 0, mast.log.slice(-2000));
+  }
+  await mast.run();
+  try {
+    await eventually("the tail is back", () => /some events were missed/.test(tail.log));
+    await reload(mast);
+    await eventually("the reload is told", () => /config\.reloaded/.test(tail.log));
+  } finally {
+    await stopChild(tail, "SIGKILL");
     await mast.close();
   }
 });

@@ -59,12 +59,12 @@ static const struct model user_model =
 
 static const struct model_field config_fields[] = {
     MODEL_BOOL(
-        struct access_config, open, .def = "false", .restart = true,
+        struct access_config, open, .def = "false",
         .doc =
             "true: everybody may publish, watch and use the API, from anywhere. Without users and without "
             "this, only connections from this machine may."),
     MODEL_LIST_STRUCT(
-        struct access_config, users, &user_model, .max = 1000, .restart = true,
+        struct access_config, users, &user_model, .max = 1000,
         .doc = "Who may do what. As soon as there is one, this machine has no rights of its own."),
 };
 const struct model access_config_model = MODEL("Access", struct access_config, config_fields);

@@ -7,8 +7,47 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
+
+struct guard_hosts {
+    size_t n;
+    char *names[];
+};
+
+static void hosts_free(struct guard_hosts *h)
+{
+    for (size_t i = 0; h && i < h->n; i++) {
+        free(h->names[i]);
+    }
+    free(h);
+}
+
+static void pass_by(struct loop *l, void *arg)
+{
+    /* The loop is here, so it is not in guard_check(). */
+}
+
+void guard_set_hosts(struct guard *g, char *const *names, size_t n, struct loop *const *loops,
+                     unsigned n_loops)
+{
+    struct guard_hosts *next = mem_zalloc(sizeof(*next) + n * sizeof(char *));
+    next->n = n;
+    for (size_t i = 0; i < n; i++) {
+        next->names[i] = mem_strdup(names[i]);
+    }
+    struct guard_hosts *old = atomic_exchange(&g->hosts, next);
+    for (unsigned i = 0; old && i < n_loops; i++) {
+        loop_call_wait(loops[i], pass_by, NULL);
+    }
+    hosts_free(old);
+}
+
+void guard_done(struct guard *g)
+{
+    hosts_free(atomic_exchange(&g->hosts, NULL));
+}
 
 /* The host of a Host header without its port: "[::1]:8888" -> "::1". */
 static void host_name(const char *header, char *ret, size_t size)
@@ -38,8 +77,9 @@ static bool host_is_ours(const struct guard *g, const struct http_request *req)
         inet_pton(AF_INET6, name, &ignored) == 1) {
         return true;
     }
-    for (size_t i = 0; i < g->n_hosts; i++) {
-        if (strcasecmp(name, g->hosts[i]) == 0) {
+    const struct guard_hosts *hosts = atomic_load(&g->hosts);
+    for (size_t i = 0; hosts && i < hosts->n; i++) {
+        if (strcasecmp(name, hosts->names[i]) == 0) {
             return true;
         }
     }

@@ -9,11 +9,20 @@
 #include "io/http.h"
 #include "service/access/access_service.h"
 
+struct guard_hosts;
 struct guard {
     struct access_service *access;
-    char *const *hosts; /* further host names that are ours, besides addresses and localhost */
-    size_t n_hosts;
+    struct guard_hosts *_Atomic hosts; /* private; NULL = none */
 };
+
+/*
+ * Further host names that are ours, besides addresses and localhost; copied. While the server runs, loops are those of its
+ * connections: it waits for them, so that none looks at the old names any more. Control thread.
+ */
+void guard_set_hosts(struct guard *g, char *const *names, size_t n, struct loop *const *loops,
+                     unsigned n_loops);
+/* After the server. */
+void guard_done(struct guard *g);
 
 /* For http_server_config: user is a struct guard that outlives the server. */
 bool guard_check(void *user, struct http_request *req, struct http_reply *reply);

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/events.h"
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/random.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEPT_MAX 1024
+#define KEPT_BYTES_MAX                                                                             \
+    (512 * 1024) /* half of what a client may have queued, so that a resume fits */
+#define CLIENTS_MAX  256
+#define KEEPALIVE_MS 15000
+#define BOOT_CHARS   10
+#define POSITION_MAX (BOOT_CHARS + 24)
+
+struct client {
+    struct list node;
+    struct events *events;
+    struct http_reply *reply;
+};
+
+struct events {
+    struct events_config config;
+    char boot[BOOT_CHARS + 1];
+    char position[POSITION_MAX];
+    uint64_t newest;   /* number of the newest event; 0 = none yet */
+    struct buf **kept; /* a ring, written as they go out; event k lies at k % kept_max */
+    unsigned n_kept;
+    size_t kept_bytes;
+    struct list clients;
+    unsigned n_clients;
+    uint64_t resets;
+    struct loop_timer *keepalive;
+};
+
+/* ---- clients ---- */
+
+static void client_free(struct client *c)
+{
+    list_remove(&c->node);
+    c->events->n_clients--;
+    free(c);
+}
+
+/* The reply is consumed then. */
+static void on_gone(void *user)
+{
+    client_free(user);
+}
+
+/* false: it reads too slowly, and has been cut off. */
+static bool give(struct client *c, struct buf *b)
+{
+    struct buf *ref = buf_ref(b);
+    if (http_reply_write(c->reply, &ref) >= 0) {
+        return true;
+    }
+    http_reply_end(c->reply);
+    client_free(c);
+    return false;
+}
+
+static void give_all(struct events *e, struct buf *b)
+{
+    LIST_FOREACH_SAFE (it, &e->clients) {
+        (void)give(LIST_ENTRY(it, struct client, node), b);
+    }
+}
+
+static void on_keepalive(void *user)
+{
+    struct events *e = user;
+    _cleanup_buf_ struct buf *comment = buf_from_str(":\n\n");
+    give_all(e, comment);
+    if (e->n_clients > 0) {
+        loop_timer_start(e->keepalive, e->config.keepalive_ms);
+    }
+}
+
+/* ---- the ring ---- */
+
+static uint64_t oldest(const struct events *e)
+{
+    return e->newest - e->n_kept + 1;
+}
+
+static void drop_oldest(struct events *e)
+{
+    struct buf **slot = &e->kept[oldest(e) % e->config.kept_max];
+    e->kept_bytes -= (*slot)->len;
+    buf_unref(slot);
+    e->n_kept--;
+}
+
+static void keep(struct events *e, struct buf *b)
+{
+    while (e->n_kept > 0 &&
+           (e->n_kept == e->config.kept_max || e->kept_bytes + b->len > e->config.kept_bytes_max)) {
+        drop_oldest(e);
+    }
+    e->newest++;
+    e->kept[e->newest % e->config.kept_max] = buf_ref(b);
+    e->kept_bytes += b->len;
+    e->n_kept++;
+}
+
+const char *events_position(struct events *e)
+{
+    snprintf(e->position, sizeof(e->position), "%s-%" PRIu64, e->boot, e->newest);
+    return e->position;
+}
+
+void events_emit(struct events *e, int64_t wall_ns, const char *type, const char *resource,
+                 const char *data)
+{
+    char id[POSITION_MAX];
+    char when[CLOCK_RFC3339_MAX];
+    _cleanup_(out_done) struct out o = {0};
+    snprintf(id, sizeof(id), "%s-%" PRIu64, e->boot, e->newest + 1);
+    out_printf(&o, "id: %s\ndata: ", id);
+    struct json j = json_init(&o);
+    json_object_begin(&j);
+    json_put_str(&j, "id", id);
+    json_put_str(&j, "time", clock_format_rfc3339(wall_ns, when));
+    json_put_str(&j, "type", type);
+    json_put_str(&j, "resource", resource);
+    json_put_raw(&j, "data", data ? data : "{}");
+    json_object_end(&j);
+    out_puts(&o, "\n\n");
+    _cleanup_buf_ struct buf *b = buf_copy(out_view(&o));
+    keep(e, b);
+    give_all(e, b);
+}
+
+struct events *events_new(struct loop *control, const struct events_config *config)
+{
+    struct events *e = mem_new(struct events);
+    e->config = *config;
+    e->config.kept_max = config->kept_max ? config->kept_max : KEPT_MAX;
+    e->config.kept_bytes_max = config->kept_bytes_max ? config->kept_bytes_max : KEPT_BYTES_MAX;
+    e->config.clients_max = config->clients_max ? config->clients_max : CLIENTS_MAX;
+    e->config.keepalive_ms = config->keepalive_ms ? config->keepalive_ms : KEEPALIVE_MS;
+    random_id(e->boot, BOOT_CHARS);
+    e->kept = mem_new_array(struct buf *, e->config.kept_max);
+    e->keepalive = loop_timer_new(control, on_keepalive, e);
+    list_init(&e->clients);
+    return e;
+}
+
+struct events *events_free(struct events *e)
+{
+    if (!e) {
+        return NULL;
+    }
+    LIST_FOREACH_SAFE (it, &e->clients) {
+        struct client *c = LIST_ENTRY(it, struct client, node);
+        http_reply_on_gone(c->reply, NULL, NULL);
+        http_reply_end(c->reply);
+        client_free(c);
+    }
+    while (e->n_kept > 0) {
+        drop_oldest(e);
+    }
+    loop_timer_free(e->keepalive);
+    free(e->kept);
+    free(e);
+    return NULL;
+}
+
+/* ---- the route ---- */
+
+/* The number that a client has seen last, when it is one of this boot that the ring goes on from. */
+static bool can_resume(const struct events *e, const char *last_id, uint64_t *ret_seen)
+{
+    size_t n = strlen(e->boot);
+    char *end = NULL;
+    if (strncmp(last_id, e->boot, n) != 0 || last_id[n] != '-' || last_id[n + 1] < '0' ||
+        last_id[n + 1] > '9') {
+        return false;
+    }
+    errno = 0;
+    *ret_seen = strtoull(last_id + n + 1, &end, 10);
+    return errno == 0 && *end == '\0' && *ret_seen <= e->newest && *ret_seen + 1 >= oldest(e);
+}
+
+static void greet(struct client *c, const char *event)
+{
+    struct events *e = c->events;
+    _cleanup_free_ char *text =
+        mem_printf("retry: 2000\nevent: %s\nid: %s\ndata: {\"id\":\"%s\"}\n\n", event,
+                   events_position(e), events_position(e));
+    _cleanup_buf_ struct buf *b = buf_from_str(text);
+    (void)give(c, b);
+}
+
+static void resume(struct client *c, uint64_t seen)
+{
+    struct events *e = c->events;
+    for (uint64_t k = seen + 1; k <= e->newest; k++) {
+        if (!give(c, e->kept[k % e->config.kept_max])) {
+            return;
+        }
+    }
+}
+
+static void begin(struct http_request *req, struct http_reply *reply)
+{
+    http_reply_header(reply, "Cache-Control", "no-store");
+    /* nginx would gather the stream in its buffers. */
+    http_reply_header(reply, "X-Accel-Buffering", "no");
+    http_reply_begin(reply, 200, "text/event-stream");
+}
+
+static void handle_events(void *user, struct http_request *req, struct http_reply *reply)
+{
+    struct events *e = user;
+    const char *last_id = http_request_header(req, "Last-Event-ID");
+    uint64_t seen = 0;
+    if (http_request_method(req) == HTTP_HEAD) {
+        http_reply_send(reply, 200, "text/event-stream", NULL);
+        return;
+    }
+    if (e->n_clients >= e->config.clients_max) {
+        struct error err = {0};
+        error_set(&err, -EBUSY, "", "%u clients listen to events already", e->n_clients);
+        http_reply_problem(reply, 503, "too-many-clients", &err);
+        return;
+    }
+    bool resumes = last_id && can_resume(e, last_id, &seen);
+    struct client *c = mem_new(struct client);
+    c->events = e;
+    c->reply = reply;
+    list_append(&e->clients, &c->node);
+    if (e->n_clients++ == 0) {
+        loop_timer_start(e->keepalive, e->config.keepalive_ms);
+    }
+    http_reply_on_gone(reply, on_gone, c);
+    begin(req, reply);
+    if (resumes) {
+        resume(c, seen);
+    } else {
+        e->resets += last_id != NULL;
+        greet(c, last_id ? "reset" : "start");
+    }
+}
+
+const struct http_route events_routes[] = {
+    {
+        .method = HTTP_GET,
+        .kind = HTTP_ROUTE_CONTROL,
+        .pattern = "/api/v1/events",
+        .handle = handle_events,
+        .summary = "What happens, as server-sent events; goes on after Last-Event-ID",
+        .scope = "read",
+    },
+};
+const unsigned events_routes_n = ARRAY_LEN(events_routes);
+
+void events_metrics(void *user, struct metrics_page *page)
+{
+    const struct events *e = user;
+    metrics_single(page, "mast_events_total", METRIC_COUNTER, "Events that happened.",
+                   (double)e->newest);
+    metrics_single(page, "mast_event_clients", METRIC_GAUGE, "Clients of the event feed.",
+                   e->n_clients);
+    metrics_single(page, "mast_event_resets_total", METRIC_COUNTER,
+                   "Clients that came back too late to be told what they missed.",
+                   (double)e->resets);
+    metrics_source_done(page);
+}
