@@ -98,7 +98,7 @@ static const struct model_field http_fields[] = {
     MODEL_STRING(
         struct config_http, address, .def = "127.0.0.1", .check = check_address,
         .doc =
-            "Where the page, the API, MSE and the metrics listen. This machine only, until told otherwise."),
+            "Where the page, the API, MSE, HLS and the metrics listen. This machine only, until told otherwise."),
     MODEL_INT(struct config_http, port, .def = "8888", .doc = "0 = any free port."),
     MODEL_LIST_STRING(
         struct config_http, hosts, .comma = true, .max = 64, .example = "media.example.org",
@@ -162,6 +162,27 @@ static const struct model_field rtmps_fields[] = {
 static const struct model rtmps_model =
     MODEL("ConfigRtmps", struct config_rtmps, rtmps_fields, .check = check_rtmps);
 
+static const struct model_field hls_fields[] = {
+    MODEL_BOOL(struct config_hls, enabled, .def = "true", .restart = true,
+               .doc = "HLS and LL-HLS at /PATH/index.m3u8, on the HTTP port."),
+    MODEL_DURATION(
+        struct config_hls, segment, .def = "2s", .min = 1000000000, .max = 10000000000,
+        .restart = true,
+        .doc =
+            "A segment ends at the first key frame after so long; let encoders make one as often, or twice."),
+    MODEL_DURATION(struct config_hls, part, .def = "300ms", .min = 100000000, .max = 1000000000,
+                   .restart = true,
+                   .doc = "Parts of segments, for low latency, are at most so long."),
+    MODEL_INT(struct config_hls, segments, .def = "8", .min = 4, .max = 1000, .restart = true,
+              .doc = "Segments in a playlist; they are kept for twice as long."),
+    MODEL_SIZE(
+        struct config_hls, memory_max, .def = "128MiB", .min = 1048576, .max = 17179869184,
+        .restart = true,
+        .doc =
+            "Segments kept for one stream that is watched over HLS, at most; the oldest go first."),
+};
+static const struct model hls_model = MODEL("ConfigHls", struct config_hls, hls_fields);
+
 static const struct model_enum second_publisher_names[] = {
     {"refuse", PUBLISH_REFUSE},
     {"takeover", PUBLISH_TAKEOVER},
@@ -224,6 +245,7 @@ static const struct model_field config_fields[] = {
     MODEL_STRUCT(struct config, http, &http_model, .doc = "The one HTTP port."),
     MODEL_STRUCT(struct config, rtmp, &rtmp_model, .doc = "RTMP in and out."),
     MODEL_STRUCT(struct config, rtmps, &rtmps_model, .doc = "RTMP over TLS."),
+    MODEL_STRUCT(struct config, hls, &hls_model, .doc = "HLS and LL-HLS out."),
     MODEL_STRUCT(struct config, streams, &streams_model, .doc = "How streams behave."),
     MODEL_STRUCT(struct config, access, &access_config_model,
                  .doc = "Who may publish, watch and use the API."),

@@ -50,6 +50,14 @@ struct config_rtmps {
     char *key;
 };
 
+struct config_hls {
+    bool enabled;
+    int64_t segment;
+    int64_t part;
+    uint32_t segments;
+    uint64_t memory_max;
+};
+
 struct config_streams {
     int second_publisher; /* enum publish_policy */
     int64_t continuity;
@@ -76,6 +84,7 @@ struct config {
     struct config_http http;
     struct config_rtmp rtmp;
     struct config_rtmps rtmps;
+    struct config_hls hls;
     struct config_streams streams;
     struct config_demo demo;
     struct access_config access;

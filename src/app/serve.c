@@ -16,6 +16,7 @@
 #include "io/http.h"
 #include "io/tls.h"
 #include "media/fmp4.h"
+#include "protocol/hls/hls_server.h"
 #include "protocol/mse/mse.h"
 #include "protocol/rtmp/rtmp_form.h"
 #include "protocol/rtmp/rtmp_server.h"
@@ -58,6 +59,7 @@ struct serve {
     struct system_state system;
     struct serve_counters counters;
     struct http_server *http;
+    struct hls_server *hls;
     char *openapi;
     struct demo *demo;
     struct reload *reload;
@@ -215,6 +217,20 @@ static int start_rtmp(struct serve *s, struct error *err)
     return r;
 }
 
+static void start_hls(struct serve *s)
+{
+    const struct config_hls *c = &s->config->hls;
+    if (c->enabled) {
+        struct hls_config hc = {
+            .segment_ns = c->segment,
+            .part_ns = c->part,
+            .segments = c->segments,
+            .bytes_max = c->memory_max,
+        };
+        s->hls = hls_server_new(&hc, s->engine, s->loops, s->n_loops);
+    }
+}
+
 static void mount(struct serve *s)
 {
     s->metrics = metrics_new();
@@ -223,7 +239,8 @@ static void mount(struct serve *s)
         .loops = s->loops,
         .n_loops = s->n_loops,
     };
-    s->counters = (struct serve_counters){.rtmp = s->rtmp, .rtmps = s->rtmps, .http = s->http};
+    s->counters =
+        (struct serve_counters){.rtmp = s->rtmp, .rtmps = s->rtmps, .hls = s->hls, .http = s->http};
     metrics_add(s->metrics, system_metrics, &s->system);
     metrics_add(s->metrics, serve_metrics, &s->counters);
     metrics_add(s->metrics, stream_metrics, s->engine);
@@ -232,6 +249,9 @@ static void mount(struct serve *s)
     http_server_mount(s->http, stream_routes, stream_routes_n, s->engine);
     http_server_mount(s->http, access_key_routes, access_key_routes_n, s->access);
     http_server_mount(s->http, mse_routes, mse_routes_n, s->engine);
+    if (s->hls) {
+        http_server_mount(s->http, hls_routes, hls_routes_n, s->hls);
+    }
     metrics_add(s->metrics, events_metrics, s->events);
     http_server_mount(s->http, events_routes, events_routes_n, s->events);
     http_server_mount(s->http, reload_routes, reload_routes_n, s->reload);
@@ -283,6 +303,7 @@ static int start_http(struct serve *s, struct error *err)
     }
     struct http_server_config hc = {.guard = guard_check, .guard_user = &s->guard};
     s->http = http_server_new(&hc, s->control);
+    start_hls(s);
     start_reload(s);
     mount(s);
     struct listener_config lc = {
@@ -412,6 +433,7 @@ struct serve *serve_free(struct serve *s)
     /* Ends the sessions of every protocol; those on HTTP connections go with the HTTP server right after. */
     s->engine = engine_free(s->engine);
     s->http = http_server_free(s->http);
+    s->hls = hls_server_free(s->hls);
     if (s->access) {
         access_service_flush(s->access, s->loops, s->n_loops);
     }

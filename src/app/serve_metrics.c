@@ -43,6 +43,20 @@ static void put_rtmp(struct metrics_page *page, const struct gauges *all, unsign
                 offsetof(struct rtmp_server_gauges, bytes_out_total));
 }
 
+static void put_hls(struct metrics_page *page, const struct hls_server *server)
+{
+    struct hls_gauges g;
+    hls_server_gauges(server, &g);
+    metrics_single(page, "mast_hls_streams", METRIC_GAUGE, "Streams that are read for HLS.",
+                   (double)g.streams);
+    metrics_single(page, "mast_hls_readers", METRIC_GAUGE,
+                   "HLS players, estimated by address and agent.", (double)g.readers);
+    metrics_single(page, "mast_hls_waiting", METRIC_GAUGE,
+                   "HLS requests that wait for a part or a stream.", (double)g.waiting);
+    metrics_single(page, "mast_hls_requests_total", METRIC_COUNTER, "HLS requests.",
+                   (double)g.requests_total);
+}
+
 void serve_metrics(void *user, struct metrics_page *page)
 {
     const struct serve_counters *c = user;
@@ -63,6 +77,9 @@ void serve_metrics(void *user, struct metrics_page *page)
     metrics_single(page, "mast_http_connections", METRIC_GAUGE, "HTTP and WebSocket connections.",
                    (double)http_server_live(c->http));
     metrics_single(page, "mast_mse_sessions", METRIC_GAUGE, "MSE sessions.", (double)mse_live());
+    if (c->hls) {
+        put_hls(page, c->hls);
+    }
     metrics_single(page, "mast_children", METRIC_GAUGE, "Child processes that are not reaped.",
                    proc_live());
     metrics_source_done(page);

@@ -2,11 +2,13 @@
 #pragma once
 /* Metrics of the listeners and sessions that the program itself put together. */
 #include "api/metrics.h"
+#include "protocol/hls/hls_server.h"
 #include "protocol/rtmp/rtmp_server.h"
 
 struct serve_counters {
     struct rtmp_server *rtmp; /* NULL when switched off */
     struct rtmp_server *rtmps;
+    struct hls_server *hls; /* NULL when switched off */
     struct http_server *http;
 };
 

@@ -80,6 +80,10 @@ const struct http_route *http_request_route(const struct http_request *r);
 void http_reply_header(struct http_reply *p, const char *name, const char *value);
 /* The whole answer at once; takes *body's reference (may be NULL). Consumes p. */
 void http_reply_send(struct http_reply *p, int status, const char *content_type, struct buf **body);
+/* The same for a body in n pieces (at most HTTP_PIECES_MAX), of which it takes references of its own. Media routes. */
+#define HTTP_PIECES_MAX 12288
+void http_reply_send_pieces(struct http_reply *p, int status, const char *content_type,
+                            struct buf *const *pieces, unsigned n);
 /* problem+json (RFC 9457): code is the stable machine word ("not-found"), err the field path and sentence. Consumes p. */
 void http_reply_problem(struct http_reply *p, int status, const char *code,
                         const struct error *err);

@@ -73,17 +73,30 @@ static void decide_keep_alive(struct http_conn *hc)
     }
 }
 
-void http_conn_answer(struct http_conn *hc, int status, struct bytes headers, struct buf **body)
+void http_conn_answer_pieces(struct http_conn *hc, int status, struct bytes headers,
+                             struct buf *const *pieces, unsigned n)
 {
-    size_t len = *body ? (*body)->len : 0;
+    size_t len = 0;
+    for (unsigned i = 0; i < n; i++) {
+        len += pieces[i]->len;
+    }
     decide_keep_alive(hc);
     send_head(hc, status, headers, HEAD_LENGTH, len);
-    if (*body && !hc->head_method && http_status_has_body(status)) {
+    if (!hc->head_method && http_status_has_body(status)) {
         conn_set_queue_max(hc->c, conn_queued(hc->c) + len + HTTP_STREAM_MAX);
-        conn_send(hc->c, body);
+        for (unsigned i = 0; i < n; i++) {
+            struct buf *b = buf_ref(pieces[i]);
+            conn_send(hc->c, &b);
+        }
     }
     release_reply(hc);
     http_conn_answered(hc);
+}
+
+void http_conn_answer(struct http_conn *hc, int status, struct bytes headers, struct buf **body)
+{
+    _cleanup_buf_ struct buf *b = TAKE_PTR(*body);
+    http_conn_answer_pieces(hc, status, headers, &b, b ? 1 : 0);
 }
 
 void http_conn_answer_problem(struct http_conn *hc, int status, const char *code,

@@ -197,6 +197,9 @@ struct conn *http_conn_upgrade(struct http_conn *hc, struct bytes head, struct o
 /* http_answer.c: output; the connection's loop. Each may free hc. */
 /* headers are lines with CRLF. Takes *body's reference (may be NULL). Completes the exchange. */
 void http_conn_answer(struct http_conn *hc, int status, struct bytes headers, struct buf **body);
+/* The same for a body in pieces, of which it takes references of its own. */
+void http_conn_answer_pieces(struct http_conn *hc, int status, struct bytes headers,
+                             struct buf *const *pieces, unsigned n);
 /* problem+json without an exchange, as refusals need it. */
 void http_conn_answer_problem(struct http_conn *hc, int status, const char *code,
                               struct bytes headers, const struct error *err);

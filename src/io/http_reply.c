@@ -232,6 +232,20 @@ void http_reply_send(struct http_reply *p, int status, const char *content_type,
     }
 }
 
+void http_reply_send_pieces(struct http_reply *p, int status, const char *content_type,
+                            struct buf *const *pieces, unsigned n)
+{
+    assert(!p->on_control && n <= HTTP_PIECES_MAX);
+    set_type(p, content_type);
+    if (p->gone) {
+        consume(p);
+        return;
+    }
+    p->state = HTTP_REPLY_DONE;
+    http_conn_answer_pieces(p->conn, status, out_view(&p->headers), pieces, n);
+    http_reply_unref(p);
+}
+
 void http_reply_problem(struct http_reply *p, int status, const char *code, const struct error *err)
 {
     _cleanup_(out_done) struct out o = {0};
