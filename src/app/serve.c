@@ -353,6 +353,10 @@ static int start_demo(struct serve *s, struct error *err)
         return error_set(err, -EINVAL, "rtmp.enabled",
                          "the demo publishes over RTMP, which is switched off");
     }
+    if (s->config->rtmp.challenge && s->config->access.users.len > 0 && !s->config->access.open) {
+        return error_set(err, -EINVAL, "rtmp.challenge",
+                         "the demo has no password to answer with: leave one of them out");
+    }
     s->demo = demo_start(s->control, s->config, rtmp_server_port(s->rtmp));
     return 0;
 }
