@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/http.h"
+#include "io/notify.h"
 #include "io/tls.h"
 #include "media/fmp4.h"
 #include "protocol/hls/hls_server.h"
@@ -43,6 +44,7 @@ struct serve {
     const char *config_file;
     char *state_dir;
     struct loop *control;
+    struct notify *notify;
     struct loop *loops[LOOPS_MAX];
     unsigned n_loops;
     struct store *store;
@@ -128,6 +130,7 @@ static int start_loops(struct serve *s, struct error *err)
 {
     unsigned want = s->config->loops ? s->config->loops : uv_available_parallelism();
     s->control = loop_new("mast-control", LOOP_CONTROL);
+    s->notify = notify_new(s->control);
     for (unsigned i = 0; i < MIN(want, (unsigned)LOOPS_MAX); i++) {
         char name[16];
         snprintf(name, sizeof(name), "mast-media-%u", i);
@@ -332,7 +335,9 @@ static void on_signal(uv_signal_t *signal, int number)
 static void on_hangup(uv_signal_t *signal, int number)
 {
     struct serve *s = signal->data;
+    notify_reloading(s->notify);
     (void)reload_run(s->reload, "SIGHUP", NULL, NULL);
+    notify_ready(s->notify, s->loops, s->n_loops);
 }
 
 static void start_signals(struct serve *s)
@@ -385,6 +390,7 @@ struct serve *serve_start(const struct config *config, const char *file, bool de
         return serve_free(s);
     }
     s->system.ready = true;
+    notify_ready(s->notify, s->loops, s->n_loops);
     return s;
 }
 
@@ -402,6 +408,7 @@ static void on_demo_stopped(void *user)
 void serve_stop(struct serve *s)
 {
     s->system.ready = false;
+    notify_stopping(s->notify);
     if (s->demo) {
         demo_stop(s->demo, on_demo_stopped, s);
     } else {
@@ -425,6 +432,7 @@ struct serve *serve_free(struct serve *s)
     }
     close_signals(s);
     s->reload = reload_free(s->reload);
+    s->notify = notify_free(s->notify);
     s->demo = demo_free(s->demo);
     s->rtmps = rtmp_server_close(s->rtmps);
     s->rtmp = rtmp_server_close(s->rtmp);

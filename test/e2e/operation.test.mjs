@@ -2,8 +2,8 @@
 // Running it: HTTPS, wss and RTMPS with certificates that change, reload, events, the service manager (issue 3, 2 and 4).
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -342,4 +342,50 @@ test("events: what happens comes in order, over a reconnect and a restart; mast 
     await stopChild(tail, "SIGKILL");
     await mast.close();
   }
+});
+
+// ---- the service manager ----
+
+// What systemd would hear: a datagram socket (node has none of that kind), each message on a line.
+const LISTENER = `
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print("bound", flush=True)
+while True:
+    print(s.recv(4096).decode().strip().replace("\\n", " "), flush=True)
+`;
+
+test("the service manager is told, and the watchdog fed", async () => {
+  const path = join(folder, "notify");
+  const manager = startProgram("python3", ["-c", LISTENER, path]);
+  await eventually("the manager listens", () => manager.log.includes("bound"));
+  const mast = await Mast.start({ env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: "200000" } });
+  try {
+    await eventually("READY", () => /^READY=1$/m.test(manager.log));
+    await eventually("three meals", () => manager.log.match(/^WATCHDOG=1$/gm)?.length >= 3);
+    mast.child.kill("SIGHUP");
+    await eventually("the reload", () => /RELOADING=1 MONOTONIC_USEC=\d+\n(WATCHDOG=1\n)*READY=1\n/.test(manager.log));
+    assert.doesNotMatch(manager.log, /STOPPING/);
+  } finally {
+    await mast.close();
+  }
+  assert.match(manager.log, /STOPPING=1\n/);
+  await stopChild(manager, "SIGKILL");
+});
+
+test("the unit file is one that systemd understands", async (t) => {
+  const unit = join(process.env.MAST_BUILD ?? "../../build", "packaging/mast.service");
+  try {
+    execFileSync("systemd-analyze", ["--version"], { stdio: "ignore" });
+  } catch {
+    t.skip("no systemd here");
+    return;
+  }
+  const text = (await readFile(unit, "utf8")).replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath}`);
+  const copy = join(folder, "mast.service");
+  await writeFile(copy, text);
+  const out = spawnSync("systemd-analyze", ["verify", "--man=no", copy], { encoding: "utf8" });
+  const complaints = `${out.stdout}${out.stderr}`.split("\n").filter((l) => l.includes("mast.service"));
+  assert.deepEqual(complaints, []);
 });

@@ -84,7 +84,7 @@ function merge(into, from) {
 
 export class Mast {
   // config is laid over the defaults of the tests; args follow `mast serve`.
-  static async start({ config = {}, args = [] } = {}) {
+  static async start({ config = {}, args = [], env = {} } = {}) {
     const mast = new Mast();
     mast.dir = await mkdtemp(join(tmpdir(), "mast-e2e-"));
     mast.httpPort = await freePort();
@@ -101,6 +101,7 @@ export class Mast {
       config,
     );
     mast.args = args;
+    mast.env = env;
     await mast.run();
     return mast;
   }
@@ -109,7 +110,10 @@ export class Mast {
   async run() {
     await this.writeConfig();
     this.log = "";
-    this.child = spawn(BIN, ["serve", "--config", this.configFile, ...this.args], { stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(BIN, ["serve", "--config", this.configFile, ...this.args], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...this.env },
+    });
     const keep = (data) => (this.log = (this.log + data).slice(-(4 << 20)));
     this.child.stdout.on("data", keep);
     this.child.stderr.on("data", keep);
