@@ -447,7 +447,7 @@ struct serve *serve_free(struct serve *s)
     s->http = http_server_free(s->http);
     s->hls = hls_server_free(s->hls);
     if (s->access) {
-        access_service_flush(s->access, s->loops, s->n_loops);
+        access_service_stop(s->access, s->loops, s->n_loops);
     }
     s->store = store_close(s->store);
     s->events = events_free(s->events);

@@ -3,7 +3,9 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { createHmac, generateKeyPairSync, sign } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
@@ -130,4 +132,56 @@ test("guessing at speed is slowed down and refused; keys that are right are not"
   const publisher = publishFfmpeg(mast.rtmp("live/sk_wrong"));
   assert.notEqual((await exitOf(publisher)).code, 0);
   assert.doesNotMatch(mast.log, /guess-|operator-1/);
+});
+
+test("tokens: right ones open what they say until they end, all others nothing", async () => {
+  const secret = "a secret of more than thirty-two bytes";
+  const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const part = (v) => Buffer.from(JSON.stringify(v)).toString("base64url");
+  const jwt = (header, claims, signer) => {
+    const input = `${part(header)}.${part(claims)}`;
+    return `${input}.${signer(input).toString("base64url")}`;
+  };
+  const hs = (input) => createHmac("sha256", secret).update(input).digest();
+  const rs = (input) => sign("sha256", Buffer.from(input), rsa.privateKey);
+  const now = Math.floor(Date.now() / 1000);
+  const may = (...permissions) => ({ exp: now + 600, mast_permissions: permissions });
+  let fetches = 0;
+  const idp = createServer((req, res) => {
+    fetches++;
+    res.end(JSON.stringify({ keys: [{ ...rsa.publicKey.export({ format: "jwk" }), kid: "one", use: "sig" }] }));
+  });
+  await new Promise((done) => idp.listen(0, "127.0.0.1", done));
+  await mast.stop();
+  mast.config.access = { jwt: { secret, jwks_url: `http://127.0.0.1:${idp.address().port}/keys` } };
+  await mast.run();
+  try {
+    const streams = async (token) => (await api("/api/v1/streams", token)).status;
+    assert.equal(await streams(jwt({ alg: "HS256" }, may({ action: "api" }), hs)), 200);
+    const fetched = jwt({ alg: "RS256", kid: "one" }, may({ action: "api" }), rs);
+    await eventually("the key set is fetched", async () => (await streams(fetched)) === 200);
+    assert.equal(fetches, 1);
+    const publisher = publishFfmpeg(`${mast.rtmp("live/tok")}?token=${jwt({ alg: "HS256" }, may({ action: "publish", path: "live/*" }), hs)}`);
+    try {
+      await mast.onAir("live/tok");
+    } finally {
+      await stopChild(publisher, "SIGKILL");
+    }
+    // From here on the address is slowed down, so the status is 403 or 429; never 200.
+    for (const [what, token] of [
+      ["expired", jwt({ alg: "HS256" }, { ...may({ action: "api" }), exp: now - 3600 }, hs)],
+      ["not yet", jwt({ alg: "HS256" }, { ...may({ action: "api" }), nbf: now + 3600 }, hs)],
+      ["without an end", jwt({ alg: "HS256" }, { mast_permissions: [{ action: "api" }] }, hs)],
+      ["for something else", jwt({ alg: "HS256" }, may({ action: "publish" }), hs)],
+      ["alg none", jwt({ alg: "none" }, may({ action: "api" }), () => Buffer.alloc(0))],
+      ["public key as a secret", jwt({ alg: "HS256", kid: "one" }, may({ action: "api" }), (input) => createHmac("sha256", rsa.publicKey.export({ format: "pem", type: "spki" })).update(input).digest())],
+      ["unknown kid", jwt({ alg: "RS256", kid: "two" }, may({ action: "api" }), rs)],
+    ]) {
+      assert.ok([403, 429].includes(await streams(token)), what);
+    }
+    assert.equal(await streams(fetched), 200, "a right token is not slowed down");
+  } finally {
+    idp.close();
+    idp.closeAllConnections();
+  }
 });

@@ -23,6 +23,7 @@ struct access_rules {
     size_t n_keys;
     struct access_key *keys;
     struct map by_hash; /* of keys */
+    struct jws_keys *token_keys;
 };
 
 static int check_user(void *obj, struct error *err)
@@ -66,6 +67,8 @@ static const struct model_field config_fields[] = {
     MODEL_LIST_STRUCT(
         struct access_config, users, &user_model, .max = 1000,
         .doc = "Who may do what. As soon as there is one, this machine has no rights of its own."),
+    MODEL_STRUCT(struct access_config, jwt, &jwt_config_model,
+                 .doc = "Access by signed tokens (JWT)."),
 };
 const struct model access_config_model = MODEL("Access", struct access_config, config_fields);
 
@@ -83,12 +86,13 @@ static void copy_keys(struct access_rules *r, const struct access_key_list *keys
 
 struct access_rules *access_rules_new(const struct access_config *config,
                                       const struct access_key_list *keys,
-                                      const char *trusted_local_path)
+                                      struct jws_keys *token_keys, const char *trusted_local_path)
 {
     struct access_rules *r = mem_new(struct access_rules);
     atomic_init(&r->refs, 1);
     model_copy(&access_config_model, &r->config, config);
     r->trusted_local_path = trusted_local_path ? mem_strdup(trusted_local_path) : NULL;
+    r->token_keys = token_keys ? jws_keys_ref(token_keys) : NULL;
     if (keys) {
         copy_keys(r, keys);
     }
@@ -112,6 +116,7 @@ void access_rules_unref(struct access_rules **pr)
         model_done(&access_key_model, &r->keys[i]);
     }
     free(r->keys);
+    jws_keys_unref(&r->token_keys);
     model_done(&access_config_model, &r->config);
     free(r->trusted_local_path);
     free(r);
@@ -232,7 +237,7 @@ static bool local_may(const struct access_rules *r, const struct access_request 
 
 /*
  * Encoders and players that have no field for credentials carry them in the address: ?user=..&pass=.. (password=.. too), or
- * ?token=.., on every protocol. What the protocol itself carries goes before.
+ * ?token=.. (jwt=.. too), on every protocol. What the protocol itself carries goes before.
  */
 struct query_credentials {
     char *user;
@@ -265,6 +270,9 @@ static struct access_request with_query(const struct access_request *req,
     }
     if (!full.token) {
         full.token = buf->token = url_query_get(full.query, "token");
+    }
+    if (!full.token) {
+        full.token = buf->token = url_query_get(full.query, "jwt");
     }
     if (full.user) {
         return full;
@@ -366,6 +374,27 @@ static enum access_source user_grants(const struct access_rules *r,
     return ACCESS_BY_NOTHING;
 }
 
+/*
+ * A token comes as a token, or as a password, whoever the user is. False: there is none, or it is not right, or not for this;
+ * *ret_right tells the last two apart. path NULL: the API.
+ */
+static bool token_grants(const struct access_rules *r, const struct access_request *req,
+                         const char *path, enum access_scope scope, const struct access_now *now,
+                         struct jwt_grant *grant, bool *ret_right)
+{
+    const char *const texts[] = {req->token, req->password};
+    *ret_right = false;
+    for (unsigned i = 0; r->token_keys && i < ARRAY_LEN(texts); i++) {
+        if (texts[i] && jws_is_text(texts[i]) &&
+            jwt_check(&r->config.jwt, r->token_keys, texts[i], req->action, path, scope,
+                      now->wall_ns, grant, NULL) == 0) {
+            *ret_right = true;
+            return grant->granted;
+        }
+    }
+    return false;
+}
+
 static void refuse(const struct access_rules *r, const struct access_request *req,
                    struct access_answer *answer)
 {
@@ -404,12 +433,20 @@ enum access_source access_rules_ask(const struct access_rules *r,
     }
     enum access_source source =
         r->config.open || local_may(r, req) ? ACCESS_BY_RULE : user_grants(r, req);
-    if (source == ACCESS_BY_NOTHING) {
-        refuse(r, req, answer);
-        return k ? ACCESS_BY_KEY : ACCESS_BY_NOTHING;
+    if (source != ACCESS_BY_NOTHING) {
+        grant(answer, req->path, NULL, now);
+        return source;
     }
-    grant(answer, req->path, NULL, now);
-    return source;
+    struct jwt_grant token;
+    bool right;
+    if (token_grants(r, req, req->path, ACCESS_SCOPE_N, now, &token, &right)) {
+        grant(answer, req->path, NULL, now);
+        answer->expires_mono_ns =
+            MAX(now->mono_ns + (token.expires_wall_ns - now->wall_ns), INT64_C(1));
+        return ACCESS_BY_TOKEN;
+    }
+    refuse(r, req, answer);
+    return k ? ACCESS_BY_KEY : right ? ACCESS_BY_TOKEN : ACCESS_BY_NOTHING;
 }
 
 enum access_source access_rules_api(const struct access_rules *r,
@@ -432,6 +469,11 @@ enum access_source access_rules_api(const struct access_rules *r,
             return u->password ? ACCESS_BY_PASSWORD : ACCESS_BY_RULE;
         }
     }
+    struct jwt_grant token;
+    bool right;
+    if (token_grants(r, &req, NULL, scope, now, &token, &right)) {
+        return ACCESS_BY_TOKEN;
+    }
     *ret_r = req.user || req.password || req.token ? -EACCES : -EPERM;
-    return k ? ACCESS_BY_KEY : ACCESS_BY_NOTHING;
+    return k ? ACCESS_BY_KEY : right ? ACCESS_BY_TOKEN : ACCESS_BY_NOTHING;
 }

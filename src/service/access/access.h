@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Who may do what: keys and the users of the configuration, asked by every plane (publish, read, API) with the same
- * question. The order: stream keys and API keys, then this machine's own right, then users.
+ * question. The order: stream keys and API keys, then this machine's own right, then users, then signed tokens.
  *
  * Without users, whoever connects from this machine may do everything, and nobody else anything but what keys grant; a
  * request that came through a proxy does not count as local, and browsers are held to the page's own origin by the guard
@@ -11,6 +11,7 @@
  */
 #include "base/model.h"
 #include "engine/access.h"
+#include "service/access/jwt.h"
 #include "service/access/key.h"
 
 struct access_user {
@@ -24,17 +25,18 @@ struct access_user {
 struct access_config {
     bool open;
     MODEL_ARRAY(struct access_user) users;
+    struct jwt_config jwt;
 };
 extern const struct model access_config_model;
 
 struct access_rules;
 /*
- * Copies all it is given; keys may be NULL. trusted_local_path may be published from this machine without a password (the
+ * Copies all it is given; keys may be NULL. token_keys (may be NULL) is shared. trusted_local_path may be published from this machine without a password (the
  * demo); NULL = none.
  */
 struct access_rules *access_rules_new(const struct access_config *config,
                                       const struct access_key_list *keys,
-                                      const char *trusted_local_path);
+                                      struct jws_keys *token_keys, const char *trusted_local_path);
 struct access_rules *access_rules_ref(struct access_rules *r);
 void access_rules_unref(struct access_rules **r); /* *r may be NULL */
 
@@ -44,12 +46,13 @@ struct access_now {
     int64_t mono_ns;
 };
 
-/* What granted, or a key that was right but does not grant this. Only what people choose can be guessed. */
+/* What granted, or a key or token that was right but does not grant this. Only what people choose can be guessed. */
 enum access_source {
     ACCESS_BY_NOTHING,
     ACCESS_BY_KEY,
     ACCESS_BY_RULE, /* open, this machine, the user `any` */
     ACCESS_BY_PASSWORD,
+    ACCESS_BY_TOKEN,
 };
 
 /* Answers at once. On refusal answer->result is -EPERM when no credentials came, -EACCES when they do not suffice. */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "io/http_client.h"
 #include "service/access/throttle.h"
 #include "store/hash.h"
 
@@ -18,7 +19,10 @@ LOG_TOPIC(topic, "access");
 
 #define ID_RANDOM 12
 #define LOAD_PAGE 500
-#define HELD_MAX  256 /* answers that wait, on one loop; over it they are given at once */
+
+#define REFRESH_MS       (10 * 60 * 1000)
+#define REFRESH_AGAIN_MS (20 * 1000)
+#define HELD_MAX         256 /* answers that wait, on one loop; over it they are given at once */
 
 /* An answer that is given later. */
 struct held {
@@ -45,8 +49,11 @@ struct access_service {
     uint64_t last_serial;
     unsigned pending; /* keys being made */
     pthread_mutex_t lock;
-    struct access_rules *rules;           /* under lock */
-    struct throttle *throttle;            /* under lock */
+    struct access_rules *rules;  /* under lock */
+    struct throttle *throttle;   /* under lock */
+    struct jws_keys *token_keys; /* control loop */
+    struct http_client *http;    /* control loop; only with jwks_url */
+    struct loop_timer *refresh;
     struct holder holders[LOOPS_MAX + 1]; /* by index + 1: the control loop's is the first */
     bool loading;
     int load_result;
@@ -65,7 +72,8 @@ static struct access_rules *take_rules(struct access_service *s)
 
 static void publish_rules(struct access_service *s)
 {
-    struct access_rules *made = access_rules_new(&s->config, &s->keys, s->trusted_local_path);
+    struct access_rules *made =
+        access_rules_new(&s->config, &s->keys, s->token_keys, s->trusted_local_path);
     pthread_mutex_lock(&s->lock);
     struct access_rules *old = s->rules;
     s->rules = made;
@@ -122,8 +130,12 @@ static void flush_held(struct loop *l, void *arg)
     }
 }
 
-void access_service_flush(struct access_service *s, struct loop *const *loops, unsigned n)
+void access_service_stop(struct access_service *s, struct loop *const *loops, unsigned n)
 {
+    s->refresh = loop_timer_free(s->refresh);
+    if (s->http) {
+        s->http = http_client_free(s->http);
+    }
     flush_held(s->control, s);
     for (unsigned i = 0; i < n; i++) {
         loop_call_wait(loops[i], flush_held, s);
@@ -148,7 +160,8 @@ static uint64_t digest_of(const struct access_service *s, const struct access_re
 static int64_t weigh(struct access_service *s, const struct access_request *req,
                      enum access_source source, int result, int64_t now_ns)
 {
-    if (source == ACCESS_BY_KEY || source == ACCESS_BY_RULE || result == -EPERM) {
+    if (source == ACCESS_BY_KEY || source == ACCESS_BY_RULE || source == ACCESS_BY_TOKEN ||
+        result == -EPERM) {
         return 0;
     }
     const uint64_t digest = digest_of(s, req);
@@ -244,6 +257,7 @@ struct access_service *access_service_free(struct access_service *s)
     free(s->keys.items.items);
     access_rules_unref(&s->rules);
     throttle_free(s->throttle);
+    jws_keys_unref(&s->token_keys);
     pthread_mutex_destroy(&s->lock);
     model_done(&access_config_model, &s->config);
     free(s->trusted_local_path);
@@ -345,8 +359,86 @@ static void load_page(struct access_service *s, const char *after)
     }
 }
 
+/* ---- what tokens are checked with ---- */
+
+/* The keys of the configuration, and those of a fetched set. */
+static int make_token_keys(struct access_service *s, struct bytes fetched, struct error *err)
+{
+    struct jws_keys *k = jws_keys_new();
+    int r = jwt_load_keys(&s->config.jwt, k, err);
+    if (r == 0 && fetched.len > 0) {
+        r = jws_keys_add_text(k, fetched, err);
+    }
+    if (r < 0) {
+        jws_keys_unref(&k);
+        return r;
+    }
+    jws_keys_unref(&s->token_keys);
+    s->token_keys = k;
+    return 0;
+}
+
+static void on_fetched(void *user, const struct http_result *result)
+{
+    struct access_service *s = user;
+    struct error err = result->err;
+    int r = err.code;
+    if (r == 0 && result->status != 200) {
+        r = error_set(&err, -EPROTO, "", "status %d", result->status);
+    }
+    if (r == 0) {
+        r = make_token_keys(s, result->body, &err);
+    }
+    if (r < 0) {
+        log_warn("access.jwt.jwks_url: %s %s, keeping the keys that are known, trying again",
+                 err.where, err.text);
+    } else {
+        log_debug("access.jwt.jwks_url: %u keys", jws_keys_count(s->token_keys));
+        publish_rules(s);
+    }
+    loop_timer_start(s->refresh, r < 0 ? REFRESH_AGAIN_MS : REFRESH_MS);
+}
+
+/* The operator's own address: any will do, this machine's too. */
+static const struct http_call_ops fetch_ops = {.on_done = on_fetched};
+
+static void fetch(void *user)
+{
+    struct access_service *s = user;
+    const struct http_call_spec spec = {
+        .url = s->config.jwt.jwks_url, .timeout_ms = 10000, .max_redirects = 3};
+    struct http_call *call;
+    struct error err = {0};
+    if (http_client_start(s->http, &spec, &fetch_ops, s, &call, &err) < 0) {
+        log_warn("access.jwt.jwks_url: %s", err.text);
+        loop_timer_start(s->refresh, REFRESH_AGAIN_MS);
+    }
+}
+
+static int start_tokens(struct access_service *s, struct error *err)
+{
+    if (!jwt_is_configured(&s->config.jwt)) {
+        return 0;
+    }
+    int r = make_token_keys(s, BYTES(NULL, 0), err);
+    if (r == 0 && s->config.jwt.jwks_url) {
+        s->http = http_client_new(s->control, &(struct http_client_config){0});
+        s->refresh = loop_timer_new(s->control, fetch, s);
+        fetch(s);
+    }
+    return r;
+}
+
 int access_service_load(struct access_service *s, struct error *err)
 {
+    int r = start_tokens(s, err);
+    if (r < 0) {
+        return r;
+    }
+    if (!s->store) {
+        publish_rules(s);
+        return 0;
+    }
     s->loading = true;
     load_page(s, "");
     while (s->loading) {

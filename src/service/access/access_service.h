@@ -20,12 +20,12 @@ struct access_service_config {
     struct loop *control;
 };
 
-/* Without keys until access_service_load(). Never fails. */
+/* Without keys and tokens until access_service_load(). Never fails. */
 struct access_service *access_service_new(const struct access_service_config *config);
 /* After the engine and the HTTP server are gone and the media loops stopped. Returns NULL. */
 struct access_service *access_service_free(struct access_service *s);
 
-/* Reads the keys; blocks by running the control loop, so for the start only. */
+/* Reads the keys and what tokens are checked with; blocks by running the control loop, so for the start only. */
 int access_service_load(struct access_service *s, struct error *err);
 /* Whose sessions a removed key ends; NULL when it is gone. */
 void access_service_set_engine(struct access_service *s, struct engine *e);
@@ -34,8 +34,8 @@ void access_service_configure(struct access_service *s, const struct access_conf
 
 /* For engine_config.access. */
 struct access_answerer access_service_answerer(struct access_service *s);
-/* Gives the answers that still wait; after the engine is gone, before the loops stop. Control thread. */
-void access_service_flush(struct access_service *s, struct loop *const *loops, unsigned n);
+/* Gives the answers that still wait, and fetches nothing more; after the engine is gone, before the loops stop. Control thread. */
+void access_service_stop(struct access_service *s, struct loop *const *loops, unsigned n);
 /* Any thread: 0, -EPERM, -EACCES, or -EBUSY: too many attempts failed from there, ask later. */
 int access_service_api(struct access_service *s, const struct access_request *req,
                        enum access_scope scope);

@@ -26,7 +26,7 @@ static struct access_rules *rules_with(const char *json, const struct access_key
         print_error("%s: %s\n", err.where, err.text);
     }
     assert_return_code(r, 0);
-    struct access_rules *rules = access_rules_new(&config, keys, demo);
+    struct access_rules *rules = access_rules_new(&config, keys, NULL, demo);
     model_done(&access_config_model, &config);
     return rules;
 }

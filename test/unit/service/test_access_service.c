@@ -41,7 +41,7 @@ static void close_service(struct rig *g)
 {
     access_service_set_engine(g->s, NULL);
     g->engine = engine_free(g->engine);
-    access_service_flush(g->s, NULL, 0);
+    access_service_stop(g->s, NULL, 0);
     g->store = store_close(g->store);
     loop_free(g->control);
     g->s = access_service_free(g->s);
@@ -175,7 +175,7 @@ static void test_guessing_is_slowed(void **state)
     char asked[128];
     snprintf(asked, sizeof(asked), "live/%s", g.secret);
     assert_int_equal(ask(&g, asked).result, 0);
-    access_service_flush(g.s, NULL, 0);
+    access_service_stop(g.s, NULL, 0);
     for (int i = 0; a.result == -EINPROGRESS && i < 6000; i++) {
         loop_run_once(g.control, 10);
     }
