@@ -3,9 +3,11 @@
 #include "app/command.h"
 #include "app/config.h"
 #include "app/serve.h"
+#include "app/upgrade.h"
 #include "app/where.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/inherit.h"
 
 #include <stdio.h>
 
@@ -15,35 +17,65 @@ static int complain(const char *what, const struct error *err)
     return 1;
 }
 
-static int serve(const struct config *config, const char *file, bool demo)
+/* What `mast serve` was called with; the next program is called with the same. */
+struct call {
+    const char *file;
+    const char *given; /* --config; NULL when the file was found */
+    bool demo;
+};
+
+static int make_way(struct upgrade *u, const struct call *call, const int *fds, unsigned n_fds)
 {
+    const char *args[5] = {"serve"};
+    unsigned n = 1;
+    if (call->given) {
+        args[n++] = "--config";
+        args[n++] = call->given;
+    }
+    if (call->demo) {
+        args[n++] = "--demo";
+    }
+    int r = upgrade_exec(u, args, fds, n_fds);
+    fprintf(stderr, "mast: the other program cannot be started: %s\n", error_name(r));
+    return 1;
+}
+
+static int serve(const struct config *config, const struct call *call, struct upgrade *u)
+{
+    int fds[INHERIT_MAX];
     struct error err = {0};
     (void)log_configure(config->log.level, config->log.json);
-    struct serve *s = serve_start(config, file, demo, &err);
+    struct serve *s = serve_start(config, call->file, u, call->demo, &err);
     if (!s) {
         return complain("cannot start", &err);
     }
     serve_print_addresses(s);
     serve_run(s);
+    bool upgrades = serve_upgrades(s);
+    unsigned n_fds = upgrades ? serve_keep_sockets(s, fds, INHERIT_MAX) : 0;
     serve_free(s);
-    return 0;
+    return upgrades ? make_way(u, call, fds, n_fds) : 0;
 }
 
 static int run(int argc, char **argv)
 {
+    struct upgrade *u = upgrade_new();
     bool demo = command_flag(&argc, argv, "--demo");
     const char *given = command_option(&argc, argv, "--config");
-    if (argc != 1) {
-        return command_usage(&command_serve);
-    }
     _cleanup_free_ char *file = given ? mem_strdup(given) : where_config_file();
+    const struct call call = {.file = file, .given = given, .demo = demo};
     struct config config;
     struct error err = {0};
-    if (config_load(&config, file, environ, &err) < 0) {
-        return complain("configuration", &err);
+    int code;
+    if (argc != 1) {
+        code = command_usage(&command_serve);
+    } else if (config_load(&config, file, environ, &err) < 0) {
+        code = complain("configuration", &err);
+    } else {
+        code = serve(&config, &call, u);
+        config_done(&config);
     }
-    int code = serve(&config, file, demo);
-    config_done(&config);
+    upgrade_free(u);
     return code;
 }
 

@@ -9,11 +9,13 @@
 #include "app/pages.h"
 #include "app/reload.h"
 #include "app/serve_metrics.h"
+#include "app/upgrade.h"
 #include "app/where.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/http.h"
+#include "io/inherit.h"
 #include "io/notify.h"
 #include "io/tls.h"
 #include "media/fmp4.h"
@@ -29,6 +31,7 @@
 #include <mast/version.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -38,10 +41,14 @@
 
 LOG_TOPIC(topic, "serve");
 
+#define KEPT_FD_MIN 300 /* above where upgrade_exec() puts them */
+
 /* Members stand in their order of start. */
 struct serve {
     const struct config *config;
     const char *config_file;
+    struct upgrade *upgrade;
+    bool upgrading; /* stops so that another program can take over */
     char *state_dir;
     struct loop *control;
     struct notify *notify;
@@ -67,6 +74,7 @@ struct serve {
     struct reload *reload;
     uv_signal_t on_int;
     uv_signal_t on_hup;
+    uv_signal_t on_usr2;
     uv_signal_t on_term;
     bool signals_open;
 };
@@ -340,15 +348,32 @@ static void on_hangup(uv_signal_t *signal, int number)
     notify_ready(s->notify, s->loops, s->n_loops);
 }
 
+static void on_may_upgrade(void *user)
+{
+    struct serve *s = user;
+    log_info("another program takes over");
+    s->upgrading = true;
+    serve_stop(s);
+}
+
+static void on_upgrade(uv_signal_t *signal, int number)
+{
+    struct serve *s = signal->data;
+    log_info("asked to make way for another program");
+    upgrade_check(s->upgrade, s->control, s->config_file, on_may_upgrade, s);
+}
+
 static void start_signals(struct serve *s)
 {
     uv_signal_init(loop_uv(s->control), &s->on_int);
     uv_signal_init(loop_uv(s->control), &s->on_term);
     uv_signal_init(loop_uv(s->control), &s->on_hup);
-    s->on_int.data = s->on_term.data = s->on_hup.data = s;
+    uv_signal_init(loop_uv(s->control), &s->on_usr2);
+    s->on_int.data = s->on_term.data = s->on_hup.data = s->on_usr2.data = s;
     uv_signal_start(&s->on_int, on_signal, SIGINT);
     uv_signal_start(&s->on_term, on_signal, SIGTERM);
     uv_signal_start(&s->on_hup, on_hangup, SIGHUP);
+    uv_signal_start(&s->on_usr2, on_upgrade, SIGUSR2);
     s->signals_open = true;
 }
 
@@ -366,13 +391,15 @@ static int start_demo(struct serve *s, struct error *err)
     return 0;
 }
 
-struct serve *serve_start(const struct config *config, const char *file, bool demo,
-                          struct error *err)
+struct serve *serve_start(const struct config *config, const char *file, struct upgrade *upgrade,
+                          bool demo, struct error *err)
 {
     struct serve *s = mem_new(struct serve);
     s->config = config;
     s->config_file = file;
+    s->upgrade = upgrade;
     raise_fd_limit();
+    inherit_init();
     /* A peer that closed must not end the process: io/ uses MSG_NOSIGNAL, libraries may not. */
     signal(SIGPIPE, SIG_IGN);
     int r = start_state(s, err);
@@ -382,6 +409,7 @@ struct serve *serve_start(const struct config *config, const char *file, bool de
     r = r < 0 ? r : start_tls(s, err);
     r = r < 0 ? r : start_rtmp(s, err);
     r = r < 0 ? r : start_http(s, err);
+    inherit_close_rest();
     if (r >= 0) {
         start_signals(s);
         r = demo ? start_demo(s, err) : 0;
@@ -408,12 +436,40 @@ static void on_demo_stopped(void *user)
 void serve_stop(struct serve *s)
 {
     s->system.ready = false;
-    notify_stopping(s->notify);
+    if (s->upgrading) {
+        notify_reloading(s->notify); /* the same process goes on */
+    } else {
+        notify_stopping(s->notify);
+    }
     if (s->demo) {
         demo_stop(s->demo, on_demo_stopped, s);
     } else {
         loop_stop(s->control);
     }
+}
+
+bool serve_upgrades(const struct serve *s)
+{
+    return s->upgrading;
+}
+
+unsigned serve_keep_sockets(const struct serve *s, int *ret_fds, unsigned max)
+{
+    unsigned n = listener_fds(http_server_listener(s->http, 0), ret_fds, max);
+    if (s->rtmp) {
+        n += listener_fds(rtmp_server_listener(s->rtmp), ret_fds + n, max - n);
+    }
+    if (s->rtmps) {
+        n += listener_fds(rtmp_server_listener(s->rtmps), ret_fds + n, max - n);
+    }
+    unsigned kept = 0;
+    for (unsigned i = 0; i < n; i++) {
+        int fd = fcntl(ret_fds[i], F_DUPFD_CLOEXEC, KEPT_FD_MIN);
+        if (fd >= 0) {
+            ret_fds[kept++] = fd;
+        }
+    }
+    return kept;
 }
 
 static void close_signals(struct serve *s)
@@ -422,6 +478,7 @@ static void close_signals(struct serve *s)
         uv_close((uv_handle_t *)&s->on_int, NULL);
         uv_close((uv_handle_t *)&s->on_term, NULL);
         uv_close((uv_handle_t *)&s->on_hup, NULL);
+        uv_close((uv_handle_t *)&s->on_usr2, NULL);
     }
 }
 
@@ -431,6 +488,9 @@ struct serve *serve_free(struct serve *s)
         return NULL;
     }
     close_signals(s);
+    if (s->upgrade) {
+        upgrade_cancel(s->upgrade);
+    }
     s->reload = reload_free(s->reload);
     s->notify = notify_free(s->notify);
     s->demo = demo_free(s->demo);

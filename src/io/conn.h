@@ -128,6 +128,8 @@ typedef void (*listener_accept_fn)(void *user, struct conn *c);
 struct listener *listener_open(const struct listener_config *config, struct loop *const *loops,
                                unsigned n_loops, listener_accept_fn accept, void *user,
                                struct error *err);
+/* Its sockets, which stay its own: to hand them on, duplicate them. Returns how many; at most max. */
+unsigned listener_fds(const struct listener *l, int *ret_fds, unsigned max);
 uint16_t listener_port(const struct listener *l);
 uint64_t listener_live(const struct listener *l);     /* connections now */
 uint64_t listener_accepted(const struct listener *l); /* total */

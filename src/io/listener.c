@@ -3,10 +3,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/inherit.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -314,10 +316,19 @@ static void set_option(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
+/* Inherited by accepted sockets: no Nagle delay, and keep-alive probes, which find a peer that vanished in silence. */
+static void set_options(int fd)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
+}
+
 /*
- * Bound, not yet listening. What is set here is inherited by accepted sockets: no Nagle delay, and keep-alive probes, which
- * find a peer that vanished while nothing is being sent. SO_REUSEPORT is set after the bind of the first socket, so that a
- * port which another server already shares out is refused instead of shared with it.
+ * Bound, not yet listening. SO_REUSEPORT is set after the bind of the first socket, so that a port which another server
+ * already shares out is refused instead of shared with it.
  */
 static int bind_socket(struct sockaddr_storage *sa, socklen_t len, bool shares_port)
 {
@@ -332,11 +343,6 @@ static int bind_socket(struct sockaddr_storage *sa, socklen_t len, bool shares_p
     if (sa->ss_family == AF_INET6) {
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     }
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
     if (bind(fd, (struct sockaddr *)sa, len) < 0 ||
         getsockname(fd, (struct sockaddr *)sa, &len) < 0) {
         int r = -errno;
@@ -354,6 +360,26 @@ static void close_sockets(struct listener *l)
     }
 }
 
+/*
+ * Sockets that were handed over: each is polled, as the kernel deals connections out to all of them; when they are fewer
+ * than the loops, further loops poll a duplicate. They are listening already.
+ */
+static int adopt_sockets(struct listener *l, const int *fds, unsigned n_fds,
+                         struct loop *const *loops, unsigned n_loops)
+{
+    for (unsigned i = 0; i < MAX(n_fds, n_loops); i++) {
+        int fd = i < n_fds ? fds[i] : fcntl(fds[i % n_fds], F_DUPFD_CLOEXEC, 0);
+        if (fd < 0) {
+            return -errno;
+        }
+        set_options(fd);
+        l->sockets[i] =
+            (struct listener_socket){.listener = l, .loop = loops[i % n_loops], .fd = fd};
+        l->n_sockets++;
+    }
+    return 0;
+}
+
 /* Port 0 becomes a real one with the first socket; the others bind to the same. */
 static int open_sockets(struct listener *l, struct sockaddr_storage *sa, socklen_t len,
                         bool shares_port, struct loop *const *loops, unsigned n_loops)
@@ -363,6 +389,7 @@ static int open_sockets(struct listener *l, struct sockaddr_storage *sa, socklen
         if (fd < 0) {
             return fd;
         }
+        set_options(fd);
         l->sockets[i] = (struct listener_socket){.listener = l, .loop = loops[i], .fd = fd};
         l->n_sockets++;
     }
@@ -385,8 +412,10 @@ struct listener *listener_open(const struct listener_config *config, struct loop
         error_set(err, -EINVAL, config->address, "is not a numeric IP address");
         return NULL;
     }
-    struct listener *l =
-        mem_zalloc(sizeof(struct listener) + n_loops * sizeof(struct listener_socket));
+    int given[INHERIT_MAX];
+    unsigned n_given = config->port ? inherit_take((struct sockaddr *)&sa, given, INHERIT_MAX) : 0;
+    struct listener *l = mem_zalloc(sizeof(struct listener) +
+                                    MAX(n_given, n_loops) * sizeof(struct listener_socket));
     atomic_init(&l->refs, 1);
     l->max_conns = config->max_conns ? config->max_conns : MAX_CONNS_DEFAULT;
     l->max_conns_per_address = config->max_conns_per_address;
@@ -399,7 +428,8 @@ struct listener *listener_open(const struct listener_config *config, struct loop
     if (l->max_conns_per_address > 0) {
         l->by_address = mem_new_array(struct address_count *, ADDRESS_BUCKETS);
     }
-    int r = open_sockets(l, &sa, len, config->shares_port, loops, n_loops);
+    int r = n_given > 0 ? adopt_sockets(l, given, n_given, loops, n_loops)
+                        : open_sockets(l, &sa, len, config->shares_port, loops, n_loops);
     struct conn_addr addr;
     conn_addr_set(&addr, (struct sockaddr *)&sa, len);
     memcpy(l->text, addr.text, sizeof(l->text));
@@ -411,11 +441,21 @@ struct listener *listener_open(const struct listener_config *config, struct loop
     }
     l->port = ntohs(sa.ss_family == AF_INET ? ((struct sockaddr_in *)&sa)->sin_port
                                             : ((struct sockaddr_in6 *)&sa)->sin6_port);
-    for (unsigned i = 0; i < n_loops; i++) {
-        loop_call(loops[i], start_socket, &l->sockets[i]);
+    for (unsigned i = 0; i < l->n_sockets; i++) {
+        loop_call(l->sockets[i].loop, start_socket, &l->sockets[i]);
     }
-    log_debug("%s: listens on %s with %u sockets", l->name, l->text, n_loops);
+    log_debug("%s: listens on %s with %u sockets%s", l->name, l->text, l->n_sockets,
+              n_given > 0 ? " that were handed over" : "");
     return l;
+}
+
+unsigned listener_fds(const struct listener *l, int *ret_fds, unsigned max)
+{
+    unsigned n = MIN(l->n_sockets, max);
+    for (unsigned i = 0; i < n; i++) {
+        ret_fds[i] = l->sockets[i].fd;
+    }
+    return n;
 }
 
 uint16_t listener_port(const struct listener *l)

@@ -12,7 +12,7 @@ import { connect as connectTls } from "node:tls";
 
 import { startBrowser, waitPlaying } from "./lib/browser.mjs";
 import { publishFfmpeg, startProgram } from "./lib/ffmpeg.mjs";
-import { eventually, freePort, Mast, stopChild } from "./lib/mast.mjs";
+import { eventually, exitOf, freePort, Mast, sleep, stopChild } from "./lib/mast.mjs";
 import { WebSocketClient } from "./lib/ws.mjs";
 
 let folder;
@@ -388,4 +388,67 @@ test("the unit file is one that systemd understands", async (t) => {
   const out = spawnSync("systemd-analyze", ["verify", "--man=no", copy], { encoding: "utf8" });
   const complaints = `${out.stdout}${out.stderr}`.split("\n").filter((l) => l.includes("mast.service"));
   assert.deepEqual(complaints, []);
+});
+
+// ---- upgrade ----
+
+const started = async (mast) => (await mast.get("/api/v1/version")).started;
+
+test("upgrade: another program takes over the sockets; nobody is refused, the publisher and the viewers come back", async () => {
+  const mast = await Mast.start({ config: { watch: false } });
+  const path = "live/through";
+  let publisher;
+  let over = false;
+  const publishing = (async () => {
+    // As encoders do: again whenever the connection has ended.
+    while (!over) {
+      publisher = publishFfmpeg(mast.rtmp(path), { size: "320x180" });
+      await exitOf(publisher);
+    }
+  })();
+  const browser = await startBrowser();
+  try {
+    await mast.onAir(path);
+    const page = await browser.newPage();
+    await page.goto(`${mast.url}/${path}`);
+    await waitPlaying(page);
+    const before = await started(mast);
+
+    // A configuration that the other program would refuse: this one goes on.
+    const kept = structuredClone(mast.config);
+    await writeConfig(mast, (c) => (c.nonsense = 1));
+    mast.child.kill("SIGUSR2");
+    await eventually("the refusal", () => /does not take over.*this one goes on/.test(mast.log));
+    assert.equal(await started(mast), before);
+    mast.config = kept;
+    await mast.writeConfig();
+
+    let knocks = 0;
+    const knocking = (async () => {
+      while (!over) {
+        await Promise.all([mast.httpPort, mast.rtmpPort, mast.rtmpsPort].map(connectTcp));
+        knocks++;
+        await sleep(5);
+      }
+    })();
+    mast.child.kill("SIGUSR2");
+    await eventually("the other program answers", async () => (await started(mast)) !== before);
+    assert.equal((await mast.get("/api/v1/version")).pid, mast.pid);
+    await mast.onAir(path);
+    await waitPlaying(page);
+    over = true;
+    await knocking; // rejects when a single one was refused
+    assert.ok(knocks > 10);
+    assert.match(mast.log, /http: listens on .* that were handed over/);
+    assert.match(mast.log, /rtmps: listens on .* that were handed over/);
+  } catch (e) {
+    e.message += `\nmast: ${mast.log.slice(-3000)}`;
+    throw e;
+  } finally {
+    over = true;
+    await browser.close();
+    await stopChild(publisher, "SIGKILL");
+    await publishing;
+    await mast.close();
+  }
 });

@@ -121,6 +121,11 @@ void rtmp_server_set_wait(struct rtmp_server *s, unsigned ms)
     atomic_store_explicit(&s->wait_ms, or_default(ms, 10000), memory_order_relaxed);
 }
 
+struct listener *rtmp_server_listener(const struct rtmp_server *s)
+{
+    return s->listener;
+}
+
 uint16_t rtmp_server_port(const struct rtmp_server *s)
 {
     return listener_port(s->listener);

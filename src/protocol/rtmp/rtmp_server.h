@@ -42,6 +42,7 @@ int rtmp_server_listen_next(struct rtmp_server *s, const char *address, uint16_t
 void rtmp_server_keep(struct rtmp_server *s, bool next);
 /* Another wait_ms, for readers that come or whose publisher goes from now on. Any thread. */
 void rtmp_server_set_wait(struct rtmp_server *s, unsigned ms);
+struct listener *rtmp_server_listener(const struct rtmp_server *s);
 uint16_t rtmp_server_port(const struct rtmp_server *s);
 /* Ends every session and waits for the loops, which must run (or be the caller's own). NULL is fine; returns NULL. */
 struct rtmp_server *rtmp_server_close(struct rtmp_server *s);

@@ -5,6 +5,7 @@
 #include "rig.h"
 
 #include "base/log.h"
+#include "io/inherit.h"
 #include "io/tls.h"
 
 #include <fcntl.h>
@@ -271,6 +272,84 @@ static void test_plain_and_tls_share_a_port(void **state)
     assert_int_equal(buf_live_count(), 0);
 }
 
+/* ---- sockets that were handed over ---- */
+
+/* Descriptors 3 and 4, as a service manager gives them; what lay there is put back by the caller. */
+static uint16_t hand_over(int at)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(sa);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    if (fd != at) {
+        assert_int_equal(dup2(fd, at), at);
+        close(fd);
+    }
+    return ntohs(sa.sin_port);
+}
+
+static void say_handed_over(pid_t pid, const char *count)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "%d", (int)pid);
+    setenv("LISTEN_PID", text, 1);
+    setenv("LISTEN_FDS", count, 1);
+    inherit_init();
+    assert_null(getenv("LISTEN_FDS"));
+}
+
+static void test_sockets_that_were_handed_over(void **state)
+{
+    int kept[2];
+    struct server s;
+    for (int i = 0; i < 2; i++) {
+        kept[i] = fcntl(3 + i, F_DUPFD_CLOEXEC, 100);
+    }
+    uint16_t wanted = hand_over(3);
+    uint16_t unwanted = hand_over(4);
+
+    /* Who waits in the queue since before anybody polls it is served too. */
+    int early = rig_raw_connect(wanted);
+    say_handed_over(getpid(), "2");
+    server_start(&s, (struct listener_config){.port = wanted});
+    int fds[8];
+    assert_int_equal(listener_fds(s.li, fds, 8), 2); /* one for each loop, both the same socket */
+    assert_int_equal(listener_port(s.li), wanted);
+    echo_once(early);
+    for (int i = 0; i < 16; i++) {
+        int fd = rig_raw_connect(wanted);
+        echo_once(fd);
+        close(fd);
+    }
+    inherit_close_rest();
+    assert_int_equal(fcntl(4, F_GETFD), -1);
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons(unwanted)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), -1);
+    close(fd);
+    close(early);
+    WAIT_UNTIL(listener_live(s.li) == 0);
+    server_stop(&s);
+    for (int i = 0; i < 2; i++) {
+        if (kept[i] >= 0) {
+            dup2(kept[i], 3 + i);
+            close(kept[i]);
+        }
+    }
+}
+
+static void test_sockets_for_another_process(void **state)
+{
+    int fds[4];
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    say_handed_over(getpid() + 1, "1");
+    assert_int_equal(inherit_take((struct sockaddr *)&sa, fds, 4), 0);
+}
+
 /* ---- limits ---- */
 
 static bool is_shut(int fd)
@@ -484,6 +563,8 @@ int main(void)
         cmocka_unit_test(test_a_thousand_hang_ups_leave_nothing),
         cmocka_unit_test(test_a_hundred_hang_ups_in_the_handshake_leave_nothing),
         cmocka_unit_test(test_plain_and_tls_share_a_port),
+        cmocka_unit_test(test_sockets_that_were_handed_over),
+        cmocka_unit_test(test_sockets_for_another_process),
         cmocka_unit_test(test_the_limit_of_a_listener),
         cmocka_unit_test(test_the_limit_of_an_address_is_its_own),
         cmocka_unit_test(test_accepting_waits_while_descriptors_are_out),
