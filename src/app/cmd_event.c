@@ -99,7 +99,7 @@ static int tail(const struct api_call *call, bool as_json)
             fputs("mast: the connection ended, connecting again\n", stderr);
         }
         t.waiting = true;
-        sleep(RETRY_S);
+        sleep(RETRY_S); /* NOLINT(concurrency-mt-unsafe): commands have one thread */
     }
 }
 

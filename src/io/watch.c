@@ -6,7 +6,6 @@
 #include "base/mem.h"
 
 #include <assert.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -102,8 +101,9 @@ static void close_folder(struct folder *f)
 
 static void watch_folder_of(struct watch *w, const char *path)
 {
-    _cleanup_free_ char *copy = mem_strdup(path);
-    const char *dir = dirname(copy);
+    const char *slash = strrchr(path, '/');
+    _cleanup_free_ char *dir =
+        slash ? mem_strndup(path, MAX((size_t)(slash - path), (size_t)1)) : mem_strdup(".");
     for (unsigned i = 0; i < w->n_folders; i++) {
         if (strcmp(w->folders[i]->path, dir) == 0) {
             return;
@@ -112,7 +112,7 @@ static void watch_folder_of(struct watch *w, const char *path)
     assert(w->n_folders < FOLDERS_MAX);
     struct folder *f = mem_new(struct folder);
     f->watch = w;
-    f->path = mem_strdup(dir);
+    f->path = TAKE_PTR(dir);
     f->event.data = f;
     (void)uv_fs_event_init(loop_uv(w->loop), &f->event);
     int r = uv_fs_event_start(&f->event, on_event, f->path, 0);
