@@ -30,8 +30,12 @@ struct events {
     struct events_config config;
     char boot[BOOT_CHARS + 1];
     char position[POSITION_MAX];
-    uint64_t newest;   /* number of the newest event; 0 = none yet */
-    struct buf **kept; /* a ring, written as they go out; event k lies at k % kept_max */
+    uint64_t newest; /* number of the newest event; 0 = none yet */
+    /* A ring, written as they go out; event k lies at k % kept_max. Plain memory: buffers count as media memory. */
+    struct kept {
+        char *text;
+        size_t len;
+    } * kept;
     unsigned n_kept;
     size_t kept_bytes;
     struct list clients;
@@ -93,9 +97,9 @@ static uint64_t oldest(const struct events *e)
 
 static void drop_oldest(struct events *e)
 {
-    struct buf **slot = &e->kept[oldest(e) % e->config.kept_max];
-    e->kept_bytes -= (*slot)->len;
-    buf_unref(slot);
+    struct kept *k = &e->kept[oldest(e) % e->config.kept_max];
+    e->kept_bytes -= k->len;
+    free(TAKE_PTR(k->text));
     e->n_kept--;
 }
 
@@ -106,7 +110,7 @@ static void keep(struct events *e, struct buf *b)
         drop_oldest(e);
     }
     e->newest++;
-    e->kept[e->newest % e->config.kept_max] = buf_ref(b);
+    e->kept[e->newest % e->config.kept_max] = (struct kept){mem_memdup(b->data, b->len), b->len};
     e->kept_bytes += b->len;
     e->n_kept++;
 }
@@ -148,7 +152,7 @@ struct events *events_new(struct loop *control, const struct events_config *conf
     e->config.clients_max = config->clients_max ? config->clients_max : CLIENTS_MAX;
     e->config.keepalive_ms = config->keepalive_ms ? config->keepalive_ms : KEEPALIVE_MS;
     random_id(e->boot, BOOT_CHARS);
-    e->kept = mem_new_array(struct buf *, e->config.kept_max);
+    e->kept = mem_new_array(struct kept, e->config.kept_max);
     e->keepalive = loop_timer_new(control, on_keepalive, e);
     list_init(&e->clients);
     return e;
@@ -204,7 +208,9 @@ static void resume(struct client *c, uint64_t seen)
 {
     struct events *e = c->events;
     for (uint64_t k = seen + 1; k <= e->newest; k++) {
-        if (!give(c, e->kept[k % e->config.kept_max])) {
+        const struct kept *kept = &e->kept[k % e->config.kept_max];
+        _cleanup_buf_ struct buf *b = buf_copy(BYTES(kept->text, kept->len));
+        if (!give(c, b)) {
             return;
         }
     }

@@ -187,7 +187,11 @@ test("all gauges are zero when everybody has left", async () => {
     async () => {
       const names = ["mast_publishers", "mast_readers", "mast_replicas", "mast_streams", "mast_samples", "mast_media_memory_bytes", "mast_children"];
       const values = await Promise.all(names.map(metric));
-      return values.every((v) => v === 0) && (await sessions("rtmp")) === 0;
+      const left = names.filter((_, i) => values[i] !== 0).map((n, i) => `${n}`);
+      if (left.length > 0) {
+        throw new Error(`left: ${left} ${values}`);
+      }
+      return (await sessions("rtmp")) === 0;
     },
   );
 });
