@@ -84,7 +84,8 @@ void hls_mux_done(struct hls_mux *m)
 
 /*
  * Parts may be neither longer than PART-TARGET nor, but for the last of a segment, shorter than 85 % of it (RFC 8216bis
- * 4.4.4.9). Frames that are short against it fit by themselves; else it is made a multiple of theirs.
+ * 4.4.4.9). Frames that are short against it fit by themselves; else it is made a multiple of theirs, each of which may turn
+ * out a millisecond longer than the one that was measured.
  */
 static int64_t choose_part_target(int64_t wanted_ns, int64_t frame_ns)
 {
@@ -92,7 +93,7 @@ static int64_t choose_part_target(int64_t wanted_ns, int64_t frame_ns)
     if (step + STEP_SLACK_NS <= wanted_ns * 15 / 100) {
         return wanted_ns;
     }
-    return MAX(wanted_ns / step, (int64_t)1) * step + STEP_SLACK_NS + HLS_MS;
+    return MAX(wanted_ns / step, (int64_t)1) * (step + HLS_MS) + STEP_SLACK_NS + HLS_MS;
 }
 
 /* Whether the open part is complete without s: it would be too long once s is in it. */

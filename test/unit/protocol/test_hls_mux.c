@@ -136,6 +136,7 @@ static unsigned count(const char *text, const char *what)
 
 static void check_has(const char *text, const char *what)
 {
+    assert_non_null(text);
     if (!strstr(text, what)) {
         fail_msg("no \"%s\" in:\n%s", what, text);
     }
@@ -143,6 +144,7 @@ static void check_has(const char *text, const char *what)
 
 static void check_lacks(const char *text, const char *what)
 {
+    assert_non_null(text);
     if (strstr(text, what)) {
         fail_msg("\"%s\" in:\n%s", what, text);
     }
@@ -177,6 +179,29 @@ static void test_segments_are_whole_groups_and_parts_add_up(void **state)
         assert_true(g->pieces[0].duration_ns == 2 * NS_PER_S);
     }
     teardown(&w);
+}
+
+/* Stamps in whole milliseconds: 66, 67, 67, as RTMP has them. */
+static void test_parts_fit_their_target_with_rounded_stamps(void **state)
+{
+    static const int64_t frames_us[] = {16667, 33333, 41667, 66667, 83333, 133333};
+    for (unsigned i = 0; i < ARRAY_LEN(frames_us); i++) {
+        struct world w;
+        setup(&w, 1000);
+        w.group++;
+        for (unsigned k = 0; k < 120; k++) {
+            int64_t dts = (10 * NS_PER_S + k * frames_us[i] * NS_PER_US) / NS_PER_MS * NS_PER_MS;
+            push(&w, 0, w.video, dts, frames_us[i] * NS_PER_US, k == 0 ? SAMPLE_KEY : 0);
+        }
+        const struct hls_piece *p = &w.m.segments[0]->pieces[0];
+        int64_t target = w.m.tracks[0].part_target_ns;
+        assert_in_range(p->n_parts, 4, 100);
+        for (unsigned k = 0; k + p->closed < p->n_parts; k++) {
+            assert_true(p->parts[k].duration_ns <= target);
+            assert_true(p->parts[k].duration_ns * 100 >= target * 85);
+        }
+        teardown(&w);
+    }
 }
 
 /* 85 % of PART-TARGET and no more than it, whatever the frame rate. */
@@ -611,6 +636,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_segments_are_whole_groups_and_parts_add_up),
         cmocka_unit_test(test_parts_fit_their_target_at_any_frame_rate),
+        cmocka_unit_test(test_parts_fit_their_target_with_rounded_stamps),
         cmocka_unit_test(test_where_segments_are_cut),
         cmocka_unit_test(test_a_running_stream_has_a_playlist_at_once),
         cmocka_unit_test(test_too_little_history_is_not_cut),

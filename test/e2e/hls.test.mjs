@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// HLS and LL-HLS of the real program: our checker follows the playlists, ffmpeg plays both variants, publishers come and go.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { publishFfmpeg, startProgram } from "./lib/ffmpeg.mjs";
+import { HlsChecker, openMaster, parsePlaylist } from "./lib/hls-check.mjs";
+import { eventually, exitOf, Mast, stopChild } from "./lib/mast.mjs";
+
+const SIZE = { size: "320x180" };
+
+let mast;
+const publishers = [];
+
+function publish(path, options = {}) {
+  const child = publishFfmpeg(mast.rtmp(path), { ...SIZE, ...options });
+  publishers.push(child);
+  return child;
+}
+
+before(async () => {
+  mast = await Mast.start();
+});
+
+after(async () => {
+  await Promise.all(publishers.map((p) => stopChild(p, "SIGKILL")));
+  await mast?.close();
+});
+
+const master = (path, query = "") => `${mast.url}/${path}/index.m3u8${query}`;
+
+async function metric(name) {
+  const text = await (await fetch(`${mast.url}/metrics`)).text();
+  return Number(text.match(new RegExp(`^${name} (\\S+)$`, "m"))?.[1]);
+}
+
+async function checkers(path) {
+  const m = await openMaster(master(path));
+  return { m, list: [m.main, m.audio].filter(Boolean).map((url) => new HlsChecker(url)) };
+}
+
+// Reads seconds of it and returns the dts of the packets, per stream.
+async function play(url, seconds) {
+  const child = startProgram("ffmpeg", [
+    "-hide_banner", "-loglevel", "error", "-nostdin", "-i", url, "-t", String(seconds), "-map", "0", "-c", "copy", "-f", "framecrc", "-",
+  ]); // prettier-ignore
+  let out = "";
+  child.stdout.on("data", (d) => (out += d));
+  assert.equal((await exitOf(child)).code, 0, child.log);
+  const streams = {};
+  for (const line of out.split("\n").filter((l) => l && !l.startsWith("#"))) {
+    const [stream, dts] = line.split(",").map((f) => Number(f));
+    (streams[stream] ??= []).push(dts);
+  }
+  return Object.values(streams);
+}
+
+describe("hls", { concurrency: true }, () => {
+  test("the rules hold while a publisher leaves and returns", async () => {
+    let publisher = publish("live/rules");
+    await mast.onAir("live/rules");
+    const { m, list } = await checkers("live/rules");
+    assert.match(m.variant.CODECS, /^avc1\.[0-9a-f]{6},mp4a\.40\.2$/);
+    assert.equal(m.variant.RESOLUTION, "320x180");
+    assert.equal(m.variant["FRAME-RATE"], "30.000");
+    const parts = (n) => Promise.all(list.map((c) => c.follow(() => c.known.size >= n)));
+    await parts(4);
+    const before = list.map((c) => c.list.open.msn);
+    await stopChild(publisher, "SIGKILL");
+    publisher = publish("live/rules");
+    // A reload may wait in vain meanwhile: 503 after three target durations, and asked again.
+    const until = async (c) => {
+      while (c.discontinuities === 0 || c.known.size < 8) {
+        await c.reload().catch((e) => {
+          if (!/: 503 /.test(e.message)) {
+            throw e;
+          }
+        });
+      }
+    };
+    await Promise.all(list.map(until));
+    list.forEach((c, i) => {
+      assert.equal(c.discontinuities, 1);
+      assert.ok(c.list.open.msn > before[i]);
+      assert.ok(c.parts > 20, `${c.parts} parts`);
+    });
+    // All renditions count alike.
+    const dsn = list.map((c) => c.list.open.dsn);
+    assert.equal(dsn[0], dsn[1]);
+    assert.ok((await metric("mast_hls_readers")) >= 1);
+    const stream = await mast.stream("live/rules");
+    assert.equal(stream.readers.filter((r) => r.protocol === "hls").length, 1);
+  });
+
+  test("ffmpeg plays both variants", async () => {
+    publish("live/play");
+    await mast.onAir("live/play");
+    const runs = await Promise.all(["", "?plain"].map((query) => play(master("live/play", query), 10)));
+    for (const streams of runs) {
+      assert.equal(streams.length, 2);
+      for (const dts of streams) {
+        assert.ok(dts.length > 200, `${dts.length} packets`);
+        for (let i = 1; i < dts.length; i++) {
+          assert.ok(dts[i] > dts[i - 1], `dts ${dts[i]} after ${dts[i - 1]}`);
+        }
+      }
+    }
+    const m = await openMaster(master("live/play", "?plain"));
+    const plain = await (await fetch(m.main)).text();
+    assert.doesNotMatch(plain, /PART|PRELOAD|SERVER-CONTROL|RENDITION|SKIP/);
+    assert.ok(parsePlaylist(plain).segments.length > 2);
+  });
+
+  test("sound alone, and pictures alone", async () => {
+    const sound = startProgram("ffmpeg", [
+      "-hide_banner", "-loglevel", "warning", "-nostdin", "-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100",
+      "-c:a", "aac", "-f", "flv", mast.rtmp("live/sound"),
+    ]); // prettier-ignore
+    publishers.push(sound);
+    publish("live/silent", { audio: false, rate: 15, gop: 15 });
+    await Promise.all(
+      ["live/sound", "live/silent"].map(async (path) => {
+        await mast.onAir(path);
+        const { m, list } = await checkers(path);
+        assert.equal(list.length, 1);
+        assert.equal(m.variant.RESOLUTION === undefined, path === "live/sound");
+        await list[0].follow((c) => c.known.size >= 4);
+        assert.ok(list[0].parts >= 10);
+      }),
+    );
+  });
+
+  test("numbers go on after nobody watched, and what slid out is gone", async () => {
+    publish("live/idle");
+    await mast.onAir("live/idle");
+    const first = parsePlaylist(await (await fetch((await openMaster(master("live/idle"))).main)).text());
+    const url = new URL(first.segments[0].uri, `${mast.url}/live/idle/~hls/`);
+    assert.equal((await fetch(url)).status, 200);
+    const head = await fetch(url, { method: "HEAD" });
+    assert.ok(Number(head.headers.get("content-length")) > 1000);
+    await eventually("the lease ends", async () => (await mast.stream("live/idle")).readers.length === 0);
+    assert.equal((await fetch(url)).status, 404);
+    const { list } = await checkers("live/idle");
+    await list[0].follow((c) => c.known.size >= 2);
+    assert.ok(list[0].list.msn > first.open.msn, `${list[0].list.msn} after ${first.open.msn}`);
+    assert.equal(list[0].list.dsn, first.dsn);
+  });
+
+  test("what cannot be answered is refused", async () => {
+    publish("live/refuse");
+    await mast.onAir("live/refuse");
+    const m = await openMaster(master("live/refuse"));
+    const list = parsePlaylist(await (await fetch(m.main)).text());
+    const file = (name) => `${mast.url}/live/refuse/~hls/${name}`;
+    const table = [
+      [`${m.main}?_HLS_msn=${list.open.msn + 9}`, 400],
+      [`${m.main}?_HLS_part=1`, 400],
+      [`${m.main}?_HLS_msn=x`, 400],
+      [file("video9.m3u8"), 404],
+      [file("video7.m3u8"), 404],
+      [file("audio1.m3u8"), 404],
+      [file("video1-1.m4s"), 404],
+      [file("video1-01.m4s"), 404],
+      [file("..%2findex.m3u8"), 400],
+      [master("live/nobody"), 404],
+      [`${mast.url}/live/nobody/~hls/video1.m3u8`, 404],
+      [`${mast.url}/live/nobody/~hls/video1-1.m4s`, 404],
+      [`${mast.url}/api/x/index.m3u8`, 400],
+    ];
+    for (const [url, status] of table) {
+      const reply = await fetch(url);
+      assert.equal(reply.status, status, url);
+      await reply.arrayBuffer();
+    }
+    // The part that is hinted at comes as soon as it is there.
+    const hinted = await fetch(new URL(list.hint.URI, m.main));
+    assert.equal(hinted.status, 200);
+    assert.ok((await hinted.arrayBuffer()).byteLength > 100);
+  });
+});
+
+test("credentials go on into the playlists, and an ended stream says so", async () => {
+  const config = {
+    streams: { continuity: "1s" },
+    access: {
+      users: [
+        { name: "studio", password: "publishing", publish: ["*"], api: true },
+        { name: "ann", password: "s3cret-of-ann", read: ["live/*"] },
+      ],
+    },
+  };
+  const closed = await Mast.start({ config });
+  const publisher = publishFfmpeg(`${closed.rtmp("live/keys")}?user=studio&pass=publishing`, SIZE);
+  try {
+    const url = `${closed.url}/live/keys/index.m3u8`;
+    await eventually("the stream is there", async () => (await fetch(`${url}?user=ann&pass=s3cret-of-ann`)).status === 200);
+    assert.ok([401, 403].includes((await fetch(url)).status));
+    assert.ok([401, 403].includes((await fetch(`${url}?user=ann&pass=wrong`)).status));
+    const m = await openMaster(`${url}?user=ann&pass=s3cret-of-ann`);
+    assert.match(m.main, /\?user=ann&pass=s3cret-of-ann$/);
+    assert.ok([401, 403].includes((await fetch(m.main.replace(/\?.*/, ""))).status));
+    const c = new HlsChecker(m.main);
+    await c.follow(() => c.known.size >= 2);
+    assert.match(c.list.segments[0].uri, /\?user=ann&pass=s3cret-of-ann$/);
+    assert.ok([401, 403].includes((await fetch(new URL(c.list.segments[0].uri.replace(/\?.*/, ""), m.main))).status));
+    await stopChild(publisher, "SIGTERM");
+    await c.follow(() => c.list.ended);
+    assert.ok(!closed.log.includes("s3cret-of-ann"), "a secret is in the log");
+  } finally {
+    await stopChild(publisher, "SIGKILL");
+    await closed.close();
+  }
+});
