@@ -185,3 +185,49 @@ test("tokens: right ones open what they say until they end, all others nothing",
     idp.closeAllConnections();
   }
 });
+
+test("a program of the operator's is asked, and its answer counts", async () => {
+  const asked = [];
+  const door = createServer((req, res) => {
+    let body = "";
+    req.on("data", (d) => (body += d));
+    req.on("end", () => {
+      const q = JSON.parse(body);
+      asked.push(q);
+      res.statusCode = q.user === "studio" && q.password === "callback-pass" && q.path === "live/door" ? 200 : 401;
+      res.end();
+    });
+  });
+  await new Promise((done) => door.listen(0, "127.0.0.1", done));
+  await mast.stop();
+  mast.config.access = { http: { url: `http://127.0.0.1:${door.address().port}/auth` } };
+  await mast.run();
+  try {
+    const refused = publishFfmpeg(`${mast.rtmp("live/door")}?user=studio&pass=wrong`);
+    assert.notEqual((await exitOf(refused)).code, 0);
+    assert.equal(asked.at(-1).password, "wrong");
+    const publisher = publishFfmpeg(`${mast.rtmp("live/door")}?user=studio&pass=callback-pass`);
+    try {
+      await mast.onAir("live/door");
+      const q = asked.at(-1);
+      assert.match(q.id, /^[0-9a-f-]{36}$/);
+      assert.deepEqual({ ...q, id: "" }, {
+        user: "studio", password: "callback-pass", token: "", ip: "127.0.0.1", action: "publish", path: "live/door",
+        protocol: "rtmp", id: "", query: "user=studio&pass=callback-pass",
+      }); // prettier-ignore
+    } finally {
+      await stopChild(publisher, "SIGKILL");
+    }
+    const before = asked.length;
+    const key = publishFfmpeg(mast.rtmp("live/sk_nobody"));
+    assert.notEqual((await exitOf(key)).code, 0);
+    assert.equal(asked.length, before, "stream keys are nobody else's business");
+  } finally {
+    door.close();
+    door.closeAllConnections();
+  }
+  // Nobody answers any more: refused.
+  const late = publishFfmpeg(`${mast.rtmp("live/door")}?user=studio&pass=callback-pass`);
+  assert.notEqual((await exitOf(late)).code, 0);
+  assert.doesNotMatch(mast.log, /callback-pass/);
+});

@@ -11,6 +11,7 @@
  */
 #include "base/model.h"
 #include "engine/access.h"
+#include "service/access/callback.h"
 #include "service/access/jwt.h"
 #include "service/access/key.h"
 
@@ -26,6 +27,7 @@ struct access_config {
     bool open;
     MODEL_ARRAY(struct access_user) users;
     struct jwt_config jwt;
+    struct callback_config http;
 };
 extern const struct model access_config_model;
 

@@ -54,6 +54,7 @@ struct access_service {
     struct jws_keys *token_keys; /* control loop */
     struct http_client *http;    /* control loop; only with jwks_url */
     struct loop_timer *refresh;
+    struct callback *callback; /* set by the load, cleared by the stop; between them for any loop */
     struct holder holders[LOOPS_MAX + 1]; /* by index + 1: the control loop's is the first */
     bool loading;
     int load_result;
@@ -140,6 +141,7 @@ void access_service_stop(struct access_service *s, struct loop *const *loops, un
     for (unsigned i = 0; i < n; i++) {
         loop_call_wait(loops[i], flush_held, s);
     }
+    s->callback = callback_free(s->callback);
 }
 
 /* ---- the questions ---- */
@@ -180,6 +182,26 @@ static int64_t weigh(struct access_service *s, const struct access_request *req,
     return wait_ms;
 }
 
+/* Whether the callback is spared the question: what failed a moment ago, or comes too fast after failures, is not worth it. */
+static bool is_spared(struct access_service *s, const struct access_request *req, int64_t now_ns)
+{
+    const uint64_t digest = digest_of(s, req);
+    pthread_mutex_lock(&s->lock);
+    bool spared = (req->user || req->token) && throttle_is_known(s->throttle, digest, now_ns);
+    spared = spared || throttle_wait_ms(s->throttle, req->peer, now_ns) > 0;
+    pthread_mutex_unlock(&s->lock);
+    return spared;
+}
+
+static void on_denied(void *user, const struct access_request *req)
+{
+    struct access_service *s = user;
+    const uint64_t digest = digest_of(s, req);
+    pthread_mutex_lock(&s->lock);
+    throttle_failed(s->throttle, req->peer, digest, clock_mono_ns());
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void ask(void *user, struct access_ticket *t)
 {
     struct access_service *s = user;
@@ -189,6 +211,11 @@ static void ask(void *user, struct access_ticket *t)
     const struct access_request *req = access_ticket_request(t);
     enum access_source source = access_rules_ask(rules, req, &at, &answer);
     access_rules_unref(&rules);
+    if (source == ACCESS_BY_NOTHING && s->callback && !access_path_key(req->path) &&
+        !is_spared(s, req, at.mono_ns)) {
+        callback_ask(s->callback, t);
+        return;
+    }
     int64_t wait_ms = weigh(s, req, source, answer.result, at.mono_ns);
     if (wait_ms < 0) {
         answer = (struct access_answer){0};
@@ -237,13 +264,12 @@ struct access_service *access_service_new(const struct access_service_config *co
 
 static void key_done(struct access_key *k)
 {
-    model_done(&access_key_model, k);
     free(k->hint);
     if (k->key) {
         OPENSSL_cleanse(k->key, strlen(k->key));
     }
     free(k->key);
-    *k = (struct access_key){0};
+    model_done(&access_key_model, k); /* zeroes all of it */
 }
 
 struct access_service *access_service_free(struct access_service *s)
@@ -431,6 +457,9 @@ static int start_tokens(struct access_service *s, struct error *err)
 
 int access_service_load(struct access_service *s, struct error *err)
 {
+    if (s->config.http.url) {
+        s->callback = callback_new(&s->config.http, s->control, on_denied, s);
+    }
     int r = start_tokens(s, err);
     if (r < 0) {
         return r;
