@@ -206,6 +206,10 @@ static const struct model_field streams_fields[] = {
         struct config_streams, ready_after, .def = "500ms", .min = 0, .max = 60000000000,
         .doc =
             "A stream is ready this long after its first key frame, even if an announced track has not shown up."),
+    MODEL_DURATION(
+        struct config_streams, fanout_wait, .def = "40ms", .max = 1000000000,
+        .doc =
+            "When a stream has hundreds of readers, samples may wait this long for others, so that each write carries more. With few readers nothing waits; 0s: never."),
     MODEL_SIZE(
         struct config_streams, memory_max, .def = "0",
         .doc =
