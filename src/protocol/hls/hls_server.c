@@ -346,12 +346,14 @@ static void pass(struct loop *l, void *arg)
 static void close_muxers(struct loop *l, void *arg)
 {
     struct hls_server *s = arg;
+    pthread_mutex_lock(&s->lock); /* muxers of other loops may still forget themselves */
     MAP_FOREACH (slot, &s->muxers) {
         struct hls_muxer *m = slot->value;
         if (m->loop == l) {
             hls_muxer_close(m);
         }
     }
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void on_each_loop(struct hls_server *s, void (*fn)(struct loop *l, void *arg))

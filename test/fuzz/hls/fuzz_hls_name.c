@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const char *carried = out_str(&o);
         assert(o.len <= HLS_QUERY_MAX);
         assert(!strpbrk(carried, "\"\r\n\\ ") && !strstr(carried, "&_HLS_") &&
-               !strstr(carried, "?_HLS_"));
+               strncmp(carried, "?_HLS_", 6) != 0);
     }
     return 0;
 }
