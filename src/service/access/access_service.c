@@ -298,8 +298,16 @@ void access_service_set_engine(struct access_service *s, struct engine *e)
 
 void access_service_configure(struct access_service *s, const struct access_config *config)
 {
-    model_done(&access_config_model, &s->config);
+    struct access_config old = s->config;
     model_copy(&access_config_model, &s->config, config);
+    /* What was set up at the start stays until the next: the rules must not speak of a door that is not there. */
+    struct jwt_config jwt = s->config.jwt;
+    struct callback_config http = s->config.http;
+    s->config.jwt = old.jwt;
+    s->config.http = old.http;
+    old.jwt = jwt;
+    old.http = http;
+    model_done(&access_config_model, &old);
     publish_rules(s);
 }
 
