@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 
-#define VIDEO_FACTOR 4
+#define VIDEO_FACTOR 2
 #define AUDIO_FACTOR 64
 
 void pacing_took(struct pacing *p, int64_t cost_ns, int64_t now_ns)

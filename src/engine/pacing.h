@@ -4,7 +4,7 @@
  * When a replica's readers get their next turn. A turn costs one system call a reader, whatever it carries; so the dearer
  * turns are, the further apart they are held, and the more each write carries. With few readers nothing waits.
  *
- * Video waits until turns take at most a fifth of the time. Audio waits much sooner: it rides with the next picture, which is
+ * Video waits until turns take at most a third of the time. Audio waits much sooner: it rides with the next picture, which is
  * due soon and which the player needs as well, so that readers are written to once a frame instead of three times. Nothing
  * waits longer than max_ns. Pure; the replica's loop.
  */

@@ -23,14 +23,14 @@ static void test_few_readers_never_wait(void **state)
 {
     /* Fifty readers: 0.2 ms a turn. Audio that comes every 20 ms finds its turn due. */
     struct pacing p = settled(200 * NS_PER_US);
-    assert_waits(&p, true, 800 * NS_PER_US);
+    assert_waits(&p, true, 400 * NS_PER_US);
     assert_waits(&p, false, 12800 * NS_PER_US);
 }
 
 static void test_many_readers_wait_within_the_bound(void **state)
 {
     struct pacing p = settled(4 * NS_PER_MS);
-    assert_waits(&p, true, 16 * NS_PER_MS);
+    assert_waits(&p, true, 8 * NS_PER_MS);
     assert_waits(&p, false, 40 * NS_PER_MS);
     p = settled(50 * NS_PER_MS);
     assert_waits(&p, true, 40 * NS_PER_MS);
