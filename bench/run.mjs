@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mast and nginx-rtmp side by side: readers a core carries, CPU for a delivered Gbit, memory for a reader, lateness.
 //
-//   node bench/run.mjs [--quick] [--only NAME] [--out FILE]
+//   node bench/run.mjs [--quick | --brief] [--only NAME] [--out FILE]
+//
+// --brief has fewer levels (ten minutes), --quick one round of two levels, to see that it works.
 //
 // The server has core 0 to itself, the load tool core 1; a run in which the tool took more than 80 % of its core is void.
 // A and B alternate, three rounds. What counts is what the players received. Every number is the median of its rounds,
@@ -25,10 +27,11 @@ const option = (name) => {
   const at = process.argv.indexOf(name);
   return at > 0 ? process.argv[at + 1] : undefined;
 };
+const brief = process.argv.includes("--brief");
 const only = option("--only");
 const ROUNDS = quick ? 1 : 3;
-const SECONDS = quick ? 4 : 8;
-const WARMUP = 3;
+const SECONDS = quick ? 4 : 6;
+const WARMUP = 2;
 const TOOL_MAX = 0.8;
 const LATE_MAX_MS = 250;
 
@@ -119,7 +122,7 @@ async function measure(start, { clients, kbps, websocket = false }) {
   await sleep(1500);
   const before = residentKib(server.pid);
   const url = websocket ? server.ws : server.rtmp;
-  const rate = Math.min(500, Math.max(100, clients));
+  const rate = Math.min(1000, Math.max(100, clients));
   const player = pinned("1", LOAD, ["play", "--url", url, "--clients", String(clients), "--rate", String(rate), "--warmup", String(WARMUP), "--seconds", String(SECONDS)]);
   let out = "";
   let from, to, rss;
@@ -208,10 +211,11 @@ const loops = {
   "2 loops": (dir) => startMast(dir, { loops: 2, cores: "0,1" }),
 };
 
-await sideBySide("rtmp 600 kbit/s", both, quick ? [500, 1500] : [100, 1000, 2000, 3000, 4000, 5000, 6000, 8000], 600);
-await sideBySide("rtmp 3 Mbit/s", both, quick ? [200, 500] : [100, 250, 500, 750, 1000, 1250, 1500, 2000], 3000);
-await sideBySide("mse 600 kbit/s", { mast: startMast }, quick ? [500] : [100, 1000, 2000, 4000], 600, true);
-await sideBySide("one hot stream", loops, quick ? [500] : [1000, 2000], 600);
+const levels = (full, fewer, two) => (quick ? two : brief ? fewer : full);
+await sideBySide("rtmp 600 kbit/s", both, levels([100, 1000, 2000, 3000, 4000, 5000, 6000, 8000], [100, 2000, 4000, 5000], [500, 1500]), 600);
+await sideBySide("rtmp 3 Mbit/s", both, levels([100, 250, 500, 750, 1000, 1250, 1500, 2000], [100, 500, 1000], [200, 500]), 3000);
+await sideBySide("mse 600 kbit/s", { mast: startMast }, levels([100, 1000, 2000, 4000], [1000], [500]), 600, true);
+await sideBySide("one hot stream", loops, levels([1000, 2000], [1000], [500]), 600);
 
 if (option("--out")) {
   writeFileSync(option("--out"), `${JSON.stringify(rows, null, 1)}\n`);
