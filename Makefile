@@ -55,7 +55,7 @@ test/e2e/node_modules/.package-lock.json: test/e2e/package-lock.json
 test-long: test-unit test/e2e/node_modules/.package-lock.json
 	@tools/deps test-long
 	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) MAST_LONG=1 \
-		node --test --test-concurrency=1 rtmp.test.mjs long/*.test.mjs
+		node --test --test-concurrency=1 rtmp.test.mjs leak.test.mjs long/*.test.mjs
 
 bench: build
 	@tools/deps bench
