@@ -182,7 +182,9 @@ void http_server_unlisten(struct http_server *s, unsigned i)
     assert(i < s->n_listeners);
     listener_close(s->listeners[i]);
     s->n_listeners--;
-    memmove(&s->listeners[i], &s->listeners[i + 1], (s->n_listeners - i) * sizeof(s->listeners[0]));
+    memmove(&s->listeners[i], &s->listeners[i + 1],
+            (s->n_listeners - i) *
+                sizeof(struct listener *)); /* NOLINT(bugprone-sizeof-expression) */
 }
 
 struct listener *http_server_listener(struct http_server *s, unsigned i)

@@ -57,7 +57,7 @@ static void set_limits(void)
 static bool is_in_path(const char *name)
 {
     char full[PATH_MAX];
-    const char *path = getenv("PATH");
+    const char *path = getenv("PATH"); /* NOLINT(concurrency-mt-unsafe): one thread */
     if (strchr(name, '/') || !path) {
         return true;
     }
