@@ -9,13 +9,13 @@
 #include <curl/curl.h>
 #include <stdio.h>
 
-struct api_call api_call_options(int *argc, char **argv)
+struct api_call api_call_options(const struct args *a)
 {
-    const char *url = command_option(argc, argv, "--url");
+    const char *url = args_option(a, "--url");
     if (!url) {
         url = getenv("MAST_URL"); /* NOLINT(concurrency-mt-unsafe): commands have one thread */
     }
-    const char *ca = command_option(argc, argv, "--ca");
+    const char *ca = args_option(a, "--ca");
     if (!ca) {
         ca = getenv("MAST_CA"); /* NOLINT(concurrency-mt-unsafe): as above */
     }

@@ -10,8 +10,10 @@ struct api_call {
     const char *ca;  /* the only certificates to trust, PEM; NULL = the system's */
 };
 
-/* --url URL, else $MAST_URL, else the local default; --ca FILE, else $MAST_CA; taken out of argv. */
-struct api_call api_call_options(int *argc, char **argv);
+struct args;
+
+/* --url URL, else $MAST_URL, else the local default; --ca FILE, else $MAST_CA. The command has COMMAND_SERVER. */
+struct api_call api_call_options(const struct args *a);
 /* 0 and the reply's body, or an exit code after saying on stderr what went wrong. body may be NULL. */
 int api_call(const struct api_call *call, const char *method, const char *target, const char *body,
              struct out *ret);

@@ -39,28 +39,44 @@ static int report(const char *file, int r, const struct error *err, bool as_json
     return r < 0 ? 1 : 0;
 }
 
-static int run(int argc, char **argv)
+static int run(const struct args *a)
 {
-    bool as_json = command_flag(&argc, argv, "--json");
-    if (command_flag(&argc, argv, "--example")) {
-        return argc == 1 ? print_example() : command_usage(&command_check);
+    if (args_flag(a, "--example")) {
+        return print_example();
     }
-    if (argc > 2) {
-        return command_usage(&command_check);
-    }
-    _cleanup_free_ char *found = argc == 2 ? mem_strdup(argv[1]) : where_config_file();
+    const char *given = args_value(a, 0);
+    _cleanup_free_ char *found = given ? mem_strdup(given) : where_config_file();
     struct config config;
     struct error err = {0};
     int r = config_load(&config, found, environ, &err);
     if (r >= 0) {
         config_done(&config);
     }
-    return report(found, r, &err, as_json);
+    return report(found, r, &err, args_flag(a, "--json"));
 }
+
+static const struct command_option options[] = {
+    COMMAND_JSON,
+    {"--example", NULL, "Prints a configuration with every key, its default and what it does"},
+    {.name = NULL},
+};
+
+static const char *const examples[] = {
+    "mast check /etc/mast/mast.yml",
+    "before a reload",
+    "mast check --example > mast.yml",
+    "a file to begin with",
+    NULL,
+};
 
 const struct command command_check = {
     .name = "check",
-    .usage = "[FILE] [--json] | --example",
+    .args = "[FILE]",
     .summary = "Says what is wrong with a configuration, and where",
+    .about =
+        "Reads the file as `mast serve` would, with the MAST_ variables of the environment laid over it, and changes nothing. "
+        "Without FILE it is the one that `mast serve` would find.",
+    .options = options,
+    .examples = examples,
     .run = run,
 };

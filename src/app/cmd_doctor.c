@@ -197,19 +197,15 @@ static void print_json(const struct report *r)
     puts(out_str(&o));
 }
 
-static int run(int argc, char **argv)
+static int run(const struct args *a)
 {
-    bool as_json = command_flag(&argc, argv, "--json");
     struct report report = {.n = 0};
     int code = 0;
-    if (argc != 1) {
-        return command_usage(&command_doctor);
-    }
     look_at_config(&report);
     look_for_own_files(&report);
     look_for_programs(&report);
     look_at_limits(&report);
-    if (as_json) {
+    if (args_flag(a, "--json")) {
         print_json(&report);
     } else {
         print_text(&report);
@@ -221,9 +217,18 @@ static int run(int argc, char **argv)
     return code;
 }
 
+static const struct command_option options[] = {
+    COMMAND_JSON,
+    {.name = NULL},
+};
+
 const struct command command_doctor = {
     .name = "doctor",
-    .usage = "[--json]",
     .summary = "What is installed, what is missing, what that disables",
+    .about =
+        "Looks at this machine and changes nothing. It fails when something that `mast serve` needs is wrong: the "
+        "configuration, a port that another program has, a state folder that cannot be written. What is only missing "
+        "disables the part that is named beside it.",
+    .options = options,
     .run = run,
 };

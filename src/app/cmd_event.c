@@ -103,19 +103,29 @@ static int tail(const struct api_call *call, bool as_json)
     }
 }
 
-static int run(int argc, char **argv)
+static int run_tail(const struct args *a)
 {
-    bool as_json = command_flag(&argc, argv, "--json");
-    struct api_call call = api_call_options(&argc, argv);
-    if (argc != 2 || strcmp(argv[1], "tail") != 0) {
-        return command_usage(&command_event);
-    }
-    return tail(&call, as_json);
+    struct api_call call = api_call_options(a);
+    return tail(&call, args_flag(a, "--json"));
 }
+
+static const struct command_option options[] = {
+    COMMAND_SERVER,
+    COMMAND_JSON,
+    {.name = NULL},
+};
+
+static const struct command subs[] = {
+    {.name = "tail", .summary = "Prints events from now on, until it is ended", .run = run_tail},
+    {.name = NULL},
+};
 
 const struct command command_event = {
     .name = "event",
-    .usage = "tail [--url URL] [--ca FILE] [--json]",
     .summary = "Shows what happens on a running server, as it happens",
-    .run = run,
+    .about =
+        "Streams that come and go, readers that join and leave, reloads. When the server is started anew or the connection "
+        "breaks, it connects again and goes on with what came in between, as far as the server still knows it.",
+    .options = options,
+    .subs = subs,
 };

@@ -159,32 +159,72 @@ static int delete (const struct api_call *call, const char *id)
     return api_call(call, "DELETE", target, NULL, &reply);
 }
 
-static int run(int argc, char **argv)
+static int run_ls(const struct args *a)
 {
-    bool as_json = command_flag(&argc, argv, "--json");
-    struct api_call call = api_call_options(&argc, argv);
-    struct wanted w = {
-        .name = command_option(&argc, argv, "--name"),
-        .scopes = command_option(&argc, argv, "--scope"),
-        .paths = command_option(&argc, argv, "--path"),
-        .publish = command_option(&argc, argv, "--publish"),
-        .expires = command_option(&argc, argv, "--expires"),
-    };
-    if (argc == 2 && strcmp(argv[1], "ls") == 0) {
-        return list(&call, as_json);
-    }
-    if (argc == 2 && strcmp(argv[1], "create") == 0 && !w.publish == (w.scopes != NULL)) {
-        return create(&call, &w, as_json);
-    }
-    if (argc == 3 && strcmp(argv[1], "rm") == 0) {
-        return delete (&call, argv[2]);
-    }
-    return command_usage(&command_key);
+    struct api_call call = api_call_options(a);
+    return list(&call, args_flag(a, "--json"));
 }
+
+static int run_create(const struct args *a)
+{
+    struct api_call call = api_call_options(a);
+    const struct wanted w = {
+        .name = args_option(a, "--name"),
+        .scopes = args_option(a, "--scope"),
+        .paths = args_option(a, "--path"),
+        .publish = args_option(a, "--publish"),
+        .expires = args_option(a, "--expires"),
+    };
+    if (!w.publish == !w.scopes) {
+        return args_refuse(a, "either --publish or --scope");
+    }
+    return create(&call, &w, args_flag(a, "--json"));
+}
+
+static int run_rm(const struct args *a)
+{
+    struct api_call call = api_call_options(a);
+    return delete (&call, args_value(a, 0));
+}
+
+static const struct command_option options[] = {
+    COMMAND_SERVER,
+    COMMAND_JSON,
+    {.name = NULL},
+};
+
+static const struct command_option create_options[] = {
+    {"--publish", "PATH", "A stream key: whoever has it may publish to this path"},
+    {"--scope", "LIST", "An API key that may do these, with commas: watch, publish, read, admin"},
+    {"--path", "LIST",
+     "The paths an API key may watch and publish to; * stands for any run of characters"},
+    {"--name", "TEXT", "What the key is for, for those who read the list"},
+    {"--expires", "TIME", "When it ends, as 2026-01-31T12:00:00Z"},
+    {.name = NULL},
+};
+
+static const struct command subs[] = {
+    {.name = "ls", .summary = "Lists the keys, without the keys themselves", .run = run_ls},
+    {.name = "create",
+     .summary = "Makes a key and prints it, this once",
+     .options = create_options,
+     .run = run_create},
+    {.name = "rm", .args = "ID", .summary = "Deletes a key and ends its sessions", .run = run_rm},
+    {.name = NULL},
+};
+
+static const char *const examples[] = {
+    "mast key create --publish live/cam-1 --name 'the camera at the door'",
+    "a stream key; the encoder publishes with it",
+    "mast key create --scope read --expires 2027-01-01T00:00:00Z",
+    "an API key for a monitor",
+    NULL,
+};
 
 const struct command command_key = {
     .name = "key",
-    .usage = "ls | rm ID | create --publish PATH | create --scope LIST [--path LIST]",
-    .summary = "Keys of a running server (also --name, --expires TIME)",
-    .run = run,
+    .summary = "Makes, lists and deletes the keys of a running server",
+    .options = options,
+    .subs = subs,
+    .examples = examples,
 };

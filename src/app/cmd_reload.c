@@ -27,25 +27,30 @@ static int print_report(const struct out *body)
     return 0;
 }
 
-static int run(int argc, char **argv)
+static int run(const struct args *a)
 {
-    bool as_json = command_flag(&argc, argv, "--json");
-    struct api_call call = api_call_options(&argc, argv);
+    struct api_call call = api_call_options(a);
     _cleanup_(out_done) struct out body = {0};
-    if (argc != 1) {
-        return command_usage(&command_reload);
-    }
     int r = api_call(&call, "POST", "/api/v1/reload", "", &body);
-    if (r == 0 && as_json) {
+    if (r == 0 && args_flag(a, "--json")) {
         puts(out_str(&body));
         return 0;
     }
     return r == 0 ? print_report(&body) : r;
 }
 
+static const struct command_option options[] = {
+    COMMAND_SERVER,
+    COMMAND_JSON,
+    {.name = NULL},
+};
+
 const struct command command_reload = {
     .name = "reload",
-    .usage = "[--url URL] [--ca FILE] [--json]",
     .summary = "Makes a running server read its configuration again",
+    .about =
+        "Prints which keys changed and which of them wait for a restart. A configuration with a mistake changes nothing, and the "
+        "command fails. Nobody is disconnected.",
+    .options = options,
     .run = run,
 };

@@ -57,19 +57,16 @@ static int serve(const struct config *config, const struct call *call, struct up
     return upgrades ? make_way(u, call, fds, n_fds) : 0;
 }
 
-static int run(int argc, char **argv)
+static int run(const struct args *a)
 {
     struct upgrade *u = upgrade_new();
-    bool demo = command_flag(&argc, argv, "--demo");
-    const char *given = command_option(&argc, argv, "--config");
+    const char *given = args_option(a, "--config");
     _cleanup_free_ char *file = given ? mem_strdup(given) : where_config_file();
-    const struct call call = {.file = file, .given = given, .demo = demo};
+    const struct call call = {.file = file, .given = given, .demo = args_flag(a, "--demo")};
     struct config config;
     struct error err = {0};
     int code;
-    if (argc != 1) {
-        code = command_usage(&command_serve);
-    } else if (config_load(&config, file, environ, &err) < 0) {
+    if (config_load(&config, file, environ, &err) < 0) {
         code = complain("configuration", &err);
     } else {
         code = serve(&config, &call, u);
@@ -79,9 +76,28 @@ static int run(int argc, char **argv)
     return code;
 }
 
+static const struct command_option options[] = {
+    {"--config", "FILE",
+     "The configuration; else $MAST_CONFIG, ./mast.yml or /etc/mast/mast.yml, the first that is there, else the defaults"},
+    {"--demo", NULL, "Publishes a test picture (needs ffmpeg)"},
+    {.name = NULL},
+};
+
+static const char *const examples[] = {
+    "mast serve --demo",
+    "something to look at, at http://127.0.0.1:8888/",
+    NULL,
+};
+
 const struct command command_serve = {
     .name = "serve",
-    .usage = "[--config FILE] [--demo]",
-    .summary = "Runs the server; --demo publishes a test picture",
+    .summary = "Runs the server",
+    .about =
+        "Listens where mast.yml says; without a configuration on this machine only, HTTP at 8888, RTMP at 1935, RTMPS at 1936. It "
+        "stays in the foreground and logs to standard error.\n\n"
+        "SIGTERM and SIGINT end it. SIGHUP makes it read the configuration and the certificates again. SIGUSR2 makes "
+        "it become the program that is installed by then, without a refused connection.",
+    .options = options,
+    .examples = examples,
     .run = run,
 };

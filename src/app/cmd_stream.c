@@ -114,25 +114,47 @@ static int kick(const struct api_call *call, const char *path, const char *sessi
     return api_call(call, "POST", target, out_str(&body), &reply);
 }
 
-static int run(int argc, char **argv)
+static int run_ls(const struct args *a)
 {
-    bool as_json = command_flag(&argc, argv, "--json");
-    struct api_call call = api_call_options(&argc, argv);
-    if (argc == 2 && strcmp(argv[1], "ls") == 0) {
-        return list_streams(&call, as_json);
-    }
-    if (argc == 3 && strcmp(argv[1], "show") == 0) {
-        return show_stream(&call, argv[2], as_json);
-    }
-    if ((argc == 3 || argc == 4) && strcmp(argv[1], "kick") == 0) {
-        return kick(&call, argv[2], argc == 4 ? argv[3] : "all");
-    }
-    return command_usage(&command_stream);
+    struct api_call call = api_call_options(a);
+    return list_streams(&call, args_flag(a, "--json"));
 }
+
+static int run_show(const struct args *a)
+{
+    struct api_call call = api_call_options(a);
+    return show_stream(&call, args_value(a, 0), args_flag(a, "--json"));
+}
+
+static int run_kick(const struct args *a)
+{
+    struct api_call call = api_call_options(a);
+    const char *session = args_value(a, 1);
+    return kick(&call, args_value(a, 0), session ? session : "all");
+}
+
+static const struct command_option options[] = {
+    COMMAND_SERVER,
+    COMMAND_JSON,
+    {.name = NULL},
+};
+
+static const struct command subs[] = {
+    {.name = "ls", .summary = "Lists the streams", .run = run_ls},
+    {.name = "show",
+     .args = "PATH",
+     .summary = "Shows one stream, its publisher and its readers",
+     .run = run_show},
+    {.name = "kick",
+     .args = "PATH [SESSION]",
+     .summary = "Ends one session of a stream, or all of them",
+     .run = run_kick},
+    {.name = NULL},
+};
 
 const struct command command_stream = {
     .name = "stream",
-    .usage = "ls | show PATH | kick PATH [SESSION] [--url URL] [--json]",
     .summary = "What a running server carries; ends sessions",
-    .run = run,
+    .options = options,
+    .subs = subs,
 };

@@ -8,13 +8,9 @@
 
 #include <stdio.h>
 
-static int run(int argc, char **argv)
+static int run(const struct args *a)
 {
-    bool as_json = command_flag(&argc, argv, "--json");
-    if (argc != 1) {
-        return command_usage(&command_version);
-    }
-    if (as_json) {
+    if (args_flag(a, "--json")) {
         _cleanup_(out_done) struct out o = {0};
         struct json j = json_init(&o);
         system_version_write(&j);
@@ -25,9 +21,14 @@ static int run(int argc, char **argv)
     return 0;
 }
 
+static const struct command_option options[] = {
+    {"--json", NULL, "Prints JSON, with the versions of the libraries"},
+    {.name = NULL},
+};
+
 const struct command command_version = {
     .name = "version",
-    .usage = "[--json]",
     .summary = "What this build is, and the libraries it runs with",
+    .options = options,
     .run = run,
 };
