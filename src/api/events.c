@@ -2,7 +2,6 @@
 #include "api/events.h"
 
 #include "base/clock.h"
-#include "base/list.h"
 #include "base/mem.h"
 #include "base/random.h"
 
@@ -39,6 +38,7 @@ struct events {
     unsigned n_kept;
     size_t kept_bytes;
     struct list clients;
+    struct list listeners;
     unsigned n_clients;
     uint64_t resets;
     struct loop_timer *keepalive;
@@ -129,6 +129,7 @@ void events_emit(struct events *e, int64_t wall_ns, const char *type, const char
     _cleanup_(out_done) struct out o = {0};
     snprintf(id, sizeof(id), "%s-%" PRIu64, e->boot, e->newest + 1);
     out_printf(&o, "id: %s\ndata: ", id);
+    size_t begin = o.len;
     struct json j = json_init(&o);
     json_object_begin(&j);
     json_put_str(&j, "id", id);
@@ -137,10 +138,30 @@ void events_emit(struct events *e, int64_t wall_ns, const char *type, const char
     json_put_str(&j, "resource", resource);
     json_put_raw(&j, "data", data ? data : "{}");
     json_object_end(&j);
+    size_t end = o.len;
     out_puts(&o, "\n\n");
     _cleanup_buf_ struct buf *b = buf_copy(out_view(&o));
     keep(e, b);
     give_all(e, b);
+    const struct event told = {.id = id,
+                               .type = type,
+                               .resource = resource,
+                               .wall_ns = wall_ns,
+                               .json = BYTES(o.data + begin, end - begin)};
+    LIST_FOREACH (it, &e->listeners) {
+        const struct events_listener *l = LIST_ENTRY(it, struct events_listener, node);
+        l->on_event(l->user, &told);
+    }
+}
+
+void events_listen(struct events *e, struct events_listener *l)
+{
+    list_append(&e->listeners, &l->node);
+}
+
+void events_unlisten(struct events_listener *l)
+{
+    list_remove(&l->node);
 }
 
 struct events *events_new(struct loop *control, const struct events_config *config)
@@ -155,6 +176,7 @@ struct events *events_new(struct loop *control, const struct events_config *conf
     e->kept = mem_new_array(struct kept, e->config.kept_max);
     e->keepalive = loop_timer_new(control, on_keepalive, e);
     list_init(&e->clients);
+    list_init(&e->listeners);
     return e;
 }
 

@@ -11,6 +11,7 @@
  */
 #include "api/metrics.h"
 #include "base/json.h"
+#include "base/list.h"
 #include "io/http.h"
 
 struct events;
@@ -26,6 +27,26 @@ struct events_config {
 struct events *events_new(struct loop *control, const struct events_config *config);
 /* After the HTTP server. NULL is fine; returns NULL. */
 struct events *events_free(struct events *e);
+
+/* An event as listeners inside the program see it; valid during the call. */
+struct event {
+    const char *id;
+    const char *type;
+    const char *resource;
+    int64_t wall_ns;
+    struct bytes json; /* all of it, as the feed sends it */
+};
+/*
+ * Told of each event after the feed's clients. Embedded in the listener, which takes itself off before it goes, and before
+ * events_free(). on_event must not emit, nor add or remove listeners: it notes, and acts later.
+ */
+struct events_listener {
+    struct list node; /* private */
+    void (*on_event)(void *user, const struct event *e);
+    void *user;
+};
+void events_listen(struct events *e, struct events_listener *l);
+void events_unlisten(struct events_listener *l);
 
 /*
  * type: "stream.published"; resource: what it is about, as under /api/v1: "streams/live/cam-1"; data: a JSON object as

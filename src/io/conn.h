@@ -21,6 +21,7 @@
 #include <sys/uio.h>
 
 struct conn;
+struct net_guard;   /* io/net_guard.h */
 struct tls_context; /* io/tls.h */
 
 struct conn_ops {
@@ -103,6 +104,8 @@ struct conn_connect {
     struct tls_context *tls; /* NULL = plain */
     const char *server_name;
     unsigned timeout_ms; /* 0 = 10 s */
+    /* Asked for each address before it is tried, for hosts that users name (io/net_guard.h); copied. NULL = any will do. */
+    const struct net_guard *guard;
 };
 struct conn *conn_connect(struct loop *l, const struct conn_connect *how,
                           const struct conn_ops *ops, void *user);

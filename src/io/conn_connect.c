@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "io/net_guard.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -46,6 +47,7 @@ struct conn_connecting {
     struct tls_context *tls;
     int64_t deadline_ns;
     uint16_t port;
+    struct net_guard *guard; /* NULL = any address */
     int last_failure;
     char *host;
     char *server_name;
@@ -182,7 +184,8 @@ static void try_next(struct conn *c)
         unsigned share = k->n_targets - k->next;
         const struct target *to = &k->targets[k->next++];
         conn_addr_set(&c->peer, (const struct sockaddr *)&to->sa, to->len);
-        int r = attempt_start(c, to);
+        int r = k->guard ? net_guard_check(k->guard, (const struct sockaddr *)&to->sa, NULL) : 0;
+        r = r < 0 ? r : attempt_start(c, to);
         if (r == 0) {
             conn_set_deadline(c, (unsigned)(MAX(left_ms, (int64_t)1) / share));
             return;
@@ -220,6 +223,7 @@ void conn_connecting_free(struct conn *c)
     }
     free(k->host);
     free(k->server_name);
+    free(k->guard);
     free(k);
 }
 
@@ -308,6 +312,7 @@ struct conn *conn_connect(struct loop *l, const struct conn_connect *how,
     k->port = how->port;
     k->host = mem_strdup(how->host);
     k->server_name = mem_strdup(how->server_name ? how->server_name : how->host);
+    k->guard = how->guard ? mem_memdup(how->guard, sizeof(*how->guard)) : NULL;
     k->deadline_ns = clock_mono_ns() + timeout_ms * NS_PER_MS;
     c->connecting = k;
     conn_set_deadline(c, timeout_ms);

@@ -257,6 +257,39 @@ static void test_head_ends(void **state)
     stop(&w);
 }
 
+struct heard {
+    struct events_listener listener;
+    struct out text;
+};
+
+static void on_heard(void *user, const struct event *e)
+{
+    struct heard *h = user;
+    out_printf(&h->text, "%s %s %.*s|", e->type, e->resource, (int)e->json.len,
+               (const char *)e->json.data);
+}
+
+static void test_listeners_get_the_event_as_it_is_sent(void **state)
+{
+    struct loop *l = loop_new("control", LOOP_CONTROL);
+    struct events *e = events_new(l, &(struct events_config){0});
+    struct heard h = {.listener = {.on_event = on_heard}};
+    h.listener.user = &h;
+    events_listen(e, &h.listener);
+    events_emit(e, 0, "stream.ready", "streams/a", "{\"path\":\"a\"}");
+    _cleanup_free_ char *expected = mem_printf(
+        "stream.ready streams/a {\"id\":\"%s\",\"time\":\"1970-01-01T00:00:00.000Z\",\"type\":"
+        "\"stream.ready\",\"resource\":\"streams/a\",\"data\":{\"path\":\"a\"}}|",
+        events_position(e));
+    assert_string_equal(out_str(&h.text), expected);
+    events_unlisten(&h.listener);
+    events_emit(e, 0, "stream.lost", "streams/a", NULL);
+    assert_string_equal(out_str(&h.text), expected);
+    out_done(&h.text);
+    events_free(e);
+    loop_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_a_client_that_does_not_read_is_cut_off),
         cmocka_unit_test(test_silence_is_broken_by_comments),
         cmocka_unit_test(test_head_ends),
+        cmocka_unit_test(test_listeners_get_the_event_as_it_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

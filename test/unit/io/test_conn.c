@@ -5,6 +5,7 @@
 #include "rig.h"
 
 #include "io/conn_private.h"
+#include "io/net_guard.h"
 
 #include <limits.h>
 #include <linux/sockios.h>
@@ -716,6 +717,30 @@ static void test_a_name_that_does_not_exist_is_told(void **state)
     loop_free(l);
 }
 
+static void test_the_guard_is_asked_after_resolving(void **state)
+{
+    struct loop *l = loop_new("t", 0);
+    struct end server = {.echo = true};
+    struct end client = {0};
+    struct net_guard guard = {0};
+    static char *const loopback[] = {"127.0.0.0/8", "::1"};
+    struct listener *li = rig_listen(l, NULL, &server);
+    struct conn_connect how = {.host = "localhost", .port = listener_port(li), .guard = &guard};
+    client.c = conn_connect(l, &how, &end_ops, &client);
+    RUN_UNTIL(l, client.closes == 1);
+    assert_int_equal(client.close_code, -EACCES);
+    end_done(&client);
+    assert_int_equal(net_guard_init(&guard, loopback, 2, NULL), 0);
+    client = (struct end){0};
+    client.c = conn_connect(l, &how, &end_ops, &client);
+    conn_send_bytes(client.c, BYTES_STR("ping"));
+    RUN_UNTIL(l, client.n_in == 4);
+    end_done(&client);
+    end_done(&server);
+    listener_close(li);
+    loop_free(l);
+}
+
 static void test_closing_while_resolving(void **state)
 {
     struct loop *l = loop_new("t", 0);
@@ -836,6 +861,7 @@ int main(void)
         PLAIN(test_a_connect_that_hangs_times_out),
         BOTH(test_names_are_resolved),
         PLAIN(test_a_name_that_does_not_exist_is_told),
+        PLAIN(test_the_guard_is_asked_after_resolving),
         PLAIN(test_closing_while_resolving),
         BOTH(test_a_socketpair_serves),
         PLAIN(test_notsent_lowat_keeps_unsent_bytes_out_of_the_kernel),
