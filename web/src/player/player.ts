@@ -26,6 +26,7 @@ export interface PlayerOptions {
   path: string;
   query: URLSearchParams; // of the page: credentials in it are passed on
   changed: () => void;
+  noUpgrade?: () => void; // the server can be reached, but not by WebSocket
 }
 
 const EDGE_WAIT_MS = 500; // for history to be buffered before the first seek
@@ -63,6 +64,9 @@ export class Player {
   private lastMoveMs = 0;
   private lastMediaMs = 0;
   private arrivals: { atMs: number; bytes: number }[] = [];
+  private readonly life = new AbortController(); // ends what listens
+  private ticker: number | undefined;
+  private retry: number | undefined;
 
   constructor(private readonly options: PlayerOptions) {
     this.video = options.video;
@@ -71,6 +75,7 @@ export class Player {
       text: (data) => this.handleText(data),
       binary: (data) => this.handleBinary(data),
       lost: (why, refused) => this.lost(why, refused),
+      noUpgrade: () => this.options.noUpgrade?.(),
     });
   }
 
@@ -81,7 +86,27 @@ export class Player {
     }
     this.listen();
     this.socket.start();
-    window.setInterval(() => this.tick(), TICK_MS);
+    this.ticker = window.setInterval(() => this.tick(), TICK_MS);
+  }
+
+  // Nothing is told any more, and the <video> is as it was.
+  close(): void {
+    this.life.abort();
+    window.clearInterval(this.ticker);
+    window.clearTimeout(this.retry);
+    this.wantPlaying = false;
+    this.socket.close();
+    this.source?.close();
+    this.source = null;
+    this.video.playbackRate = 1;
+    this.video.removeAttribute("src");
+    this.video.load();
+  }
+
+  seekLive(): void {
+    if (this.started) {
+      this.seek(this.edge.edge(this.ranges()));
+    }
   }
 
   get playing(): boolean {
@@ -141,29 +166,38 @@ export class Player {
 
   private listen(): void {
     const v = this.video;
-    v.addEventListener("playing", () => this.resumed());
-    v.addEventListener("timeupdate", () => this.control());
-    v.addEventListener("waiting", () => this.ranDry());
-    v.addEventListener("pause", () => this.pausedFromOutside());
-    v.addEventListener("error", () => {
-      if (v.error && this.source) {
-        this.fail(v.error.message || "the browser could not decode the media");
-      }
-    });
-    document.addEventListener("visibilitychange", () => this.shown());
+    const life = { signal: this.life.signal };
+    v.addEventListener("playing", () => this.resumed(), life);
+    v.addEventListener("timeupdate", () => this.control(), life);
+    v.addEventListener("waiting", () => this.ranDry(), life);
+    v.addEventListener("pause", () => this.pausedFromOutside(), life);
+    v.addEventListener("play", () => this.playedFromOutside(), life);
+    v.addEventListener(
+      "error",
+      () => {
+        if (v.error && this.source) {
+          this.fail(v.error.message || "the browser could not decode the media");
+        }
+      },
+      life,
+    );
+    document.addEventListener("visibilitychange", () => this.shown(), life);
     this.watchFirstFrame();
   }
 
   private watchFirstFrame(): void {
     const seen = (atMs: number): void => {
       this.firstFrameMs ??= atMs;
-      this.options.changed();
+      if (!this.life.signal.aborted) {
+        this.options.changed();
+      }
     };
     if ("requestVideoFrameCallback" in this.video) {
       this.video.requestVideoFrameCallback((_now, frame) => seen(frame.presentationTime));
     } else {
       (this.video as HTMLVideoElement).addEventListener("playing", () => seen(performance.now()), {
         once: true,
+        signal: this.life.signal,
       });
     }
   }
@@ -303,7 +337,7 @@ export class Player {
     this.started = false;
     this.socket.stop();
     this.set("reconnecting", why);
-    window.setTimeout(() => {
+    this.retry = window.setTimeout(() => {
       if (this.wantPlaying) {
         this.socket.start();
       }
@@ -346,6 +380,12 @@ export class Player {
   private pausedFromOutside(): void {
     // A media key, or the browser saving power on a hidden page; our own pauses have wantPlaying false already.
     if (this.wantPlaying && this.started && !document.hidden && !this.video.ended) {
+      this.togglePause();
+    }
+  }
+
+  private playedFromOutside(): void {
+    if (!this.wantPlaying) {
       this.togglePause();
     }
   }

@@ -10,16 +10,23 @@ export interface SocketEvents {
   binary(data: ArrayBuffer): void;
   // why: what a person may be told; refused: asking again soon is pointless (no permission).
   lost(why: string, refused: boolean): void;
+  // The server answers, and yet no WebSocket comes about: something on the way does not let it through.
+  noUpgrade(): void;
 }
 
 // Long enough to be more than a handshake: only then does the next loss start over with short waits.
 const STABLE_MS = 5000;
 const REFUSED_MS = 10000;
+const HANDSHAKE_MS = 8000; // what hangs for longer was swallowed on the way
+const REFUSALS = 2; // of the upgrade, one after the other, that are no accident
 
 export class Socket {
   private ws: WebSocket | null = null;
   private timer: number | undefined;
   private openedAt = 0;
+  private everOpen = false;
+  private upgradesRefused = 0;
+  private handshake: number | undefined;
   private readonly backoff = new Backoff();
   private readonly online = (): void => this.retryNow();
 
@@ -39,7 +46,9 @@ export class Socket {
     const ws = new WebSocket(this.url());
     ws.binaryType = "arraybuffer";
     ws.onopen = () => {
+      window.clearTimeout(this.handshake);
       this.openedAt = performance.now();
+      this.everOpen = true;
       this.events.opened();
     };
     ws.onmessage = (e: MessageEvent<string | ArrayBuffer>) => {
@@ -51,6 +60,13 @@ export class Socket {
     };
     ws.onclose = (e) => void this.gone(e);
     this.ws = ws;
+    this.handshake = window.setTimeout(() => ws.close(), HANDSHAKE_MS);
+  }
+
+  // For good.
+  close(): void {
+    this.stop();
+    window.removeEventListener("online", this.online);
   }
 
   stop(): void {
@@ -75,6 +91,7 @@ export class Socket {
 
   private drop(): void {
     const ws = this.ws;
+    window.clearTimeout(this.handshake);
     this.ws = null;
     this.openedAt = 0;
     if (ws) {
@@ -97,9 +114,14 @@ export class Socket {
       return;
     }
     const timer = this.timer;
-    const refusal = await this.askWhy();
+    const { refusal, answers } = await this.askWhy();
     if (this.timer !== timer || ws === null) {
       return; // somebody stopped or restarted us meanwhile
+    }
+    this.upgradesRefused = answers ? this.upgradesRefused + 1 : 0;
+    if (this.upgradesRefused >= REFUSALS && !this.everOpen) {
+      this.events.noUpgrade();
+      return;
     }
     if (refusal !== null) {
       window.clearTimeout(this.timer);
@@ -108,20 +130,20 @@ export class Socket {
     this.events.lost(refusal ?? "", refusal !== null);
   }
 
-  // The server's own sentence when it refuses, null when it is just not reachable.
-  private async askWhy(): Promise<string | null> {
+  // refusal: the server's own sentence when it refuses. answers: it is there, and asks for the upgrade that was asked for.
+  private async askWhy(): Promise<{ refusal: string | null; answers: boolean }> {
     const url = this.url();
     url.protocol = url.protocol === "wss:" ? "https:" : "http:";
     try {
       const reply = await fetch(url, { cache: "no-store" });
       if (reply.status < 400 || reply.status === 426 || reply.status >= 500) {
-        return null;
+        return { refusal: null, answers: reply.status === 426 };
       }
       const problem = (await reply.json()) as { title?: unknown; detail?: unknown };
       const said = problem.detail ?? problem.title;
-      return typeof said === "string" ? said : `refused (${reply.status})`;
+      return { refusal: typeof said === "string" ? said : `refused (${reply.status})`, answers: false };
     } catch {
-      return null;
+      return { refusal: null, answers: false };
     }
   }
 }
