@@ -9,7 +9,7 @@ JOBS          ?= $(shell nproc)
 
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/.test -prune -o -type f -print 2>/dev/null)
 
-.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install deps format lint clean
+.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install deps format lint references clean
 
 run: build
 	@tools/deps run
@@ -83,6 +83,11 @@ fuzz:
 
 install: build
 	@ninja -C $(BUILD) -j $(JOBS) --quiet install
+
+# What docs/ and mast.example.yml take from the program's own tables.
+references: build
+	@tools/deps run
+	@MAST_BIN=$(abspath $(BUILD))/src/app/mast tools/references.mjs
 
 format:
 	@tools/deps lint

@@ -7,10 +7,10 @@
 
 #include <stdio.h>
 
-static int print_example(void)
+static int print(void (*write)(struct out *o))
 {
     _cleanup_(out_done) struct out o = {0};
-    config_write_example(&o);
+    write(&o);
     fputs(out_str(&o), stdout);
     return 0;
 }
@@ -42,7 +42,10 @@ static int report(const char *file, int r, const struct error *err, bool as_json
 static int run(const struct args *a)
 {
     if (args_flag(a, "--example")) {
-        return print_example();
+        return print(config_write_example);
+    }
+    if (args_flag(a, "--reference")) {
+        return print(config_write_reference);
     }
     const char *given = args_value(a, 0);
     _cleanup_free_ char *found = given ? mem_strdup(given) : where_config_file();
@@ -58,6 +61,8 @@ static int run(const struct args *a)
 static const struct command_option options[] = {
     COMMAND_JSON,
     {"--example", NULL, "Prints a configuration with every key, its default and what it does"},
+    {"--reference", NULL,
+     "Prints every key with its type, range and when a change takes effect (Markdown)"},
     {.name = NULL},
 };
 

@@ -98,8 +98,9 @@ static const struct model_field http_fields[] = {
     MODEL_STRING(
         struct config_http, address, .def = "127.0.0.1", .check = check_address,
         .doc =
-            "Where the page, the API, MSE, HLS and the metrics listen. This machine only, until told otherwise."),
-    MODEL_INT(struct config_http, port, .def = "8888", .doc = "0 = any free port."),
+            "Where the page, the API, MSE, HLS and the metrics listen. 127.0.0.1 is this machine only, 0.0.0.0 or :: everywhere."),
+    MODEL_INT(struct config_http, port, .def = "8888",
+              .doc = "Port of all that is HTTP; 0 = any free port."),
     MODEL_LIST_STRING(
         struct config_http, hosts, .comma = true, .max = 64, .example = "media.example.org",
         .doc =
@@ -110,7 +111,7 @@ static const struct model_field http_fields[] = {
     MODEL_INT(struct config_http, max_connections, .def = "50000", .min = 1, .max = 1000000,
               .restart = true, .doc = "Connections at once."),
     MODEL_INT(struct config_http, max_connections_per_address, .def = "0", .max = 1000000,
-              .restart = true, .doc = "The same for one peer address; 0 = no limit."),
+              .restart = true, .doc = "Connections at once from one peer address; 0 = no limit."),
     MODEL_STRUCT(struct config_http, tls, &http_tls_model, .doc = "HTTPS."),
 };
 static const struct model http_model = MODEL("ConfigHttp", struct config_http, http_fields);
@@ -118,13 +119,14 @@ static const struct model http_model = MODEL("ConfigHttp", struct config_http, h
 static const struct model_field rtmp_fields[] = {
     MODEL_BOOL(struct config_rtmp, enabled, .def = "true", .restart = true,
                .doc = "RTMP, for OBS, ffmpeg, GStreamer, VLC."),
-    MODEL_STRING(struct config_rtmp, address, .def = "127.0.0.1", .check = check_address,
-                 .doc = "Where RTMP listens."),
-    MODEL_INT(struct config_rtmp, port, .def = "1935", .doc = "0 = any free port."),
+    MODEL_STRING(
+        struct config_rtmp, address, .def = "127.0.0.1", .check = check_address,
+        .doc = "Where RTMP listens: 127.0.0.1 is this machine only, 0.0.0.0 or :: everywhere."),
+    MODEL_INT(struct config_rtmp, port, .def = "1935", .doc = "Port of RTMP; 0 = any free port."),
     MODEL_INT(struct config_rtmp, max_connections, .def = "50000", .min = 1, .max = 1000000,
               .restart = true, .doc = "Connections at once, RTMP and RTMPS each."),
     MODEL_INT(struct config_rtmp, max_connections_per_address, .def = "0", .max = 1000000,
-              .restart = true, .doc = "The same for one peer address; 0 = no limit."),
+              .restart = true, .doc = "Connections at once from one peer address; 0 = no limit."),
     MODEL_BOOL(
         struct config_rtmp, challenge, .def = "false", .restart = true,
         .doc =
@@ -149,9 +151,10 @@ static int check_rtmps(void *obj, struct error *err)
 static const struct model_field rtmps_fields[] = {
     MODEL_BOOL(struct config_rtmps, enabled, .def = "true", .restart = true,
                .doc = "RTMP over TLS."),
-    MODEL_STRING(struct config_rtmps, address, .def = "127.0.0.1", .check = check_address,
-                 .doc = "Where RTMPS listens."),
-    MODEL_INT(struct config_rtmps, port, .def = "1936", .doc = "0 = any free port."),
+    MODEL_STRING(
+        struct config_rtmps, address, .def = "127.0.0.1", .check = check_address,
+        .doc = "Where RTMPS listens: 127.0.0.1 is this machine only, 0.0.0.0 or :: everywhere."),
+    MODEL_INT(struct config_rtmps, port, .def = "1936", .doc = "Port of RTMPS; 0 = any free port."),
     MODEL_STRING(
         struct config_rtmps, certificate, .example = "/etc/mast/tls.crt",
         .doc =
@@ -198,10 +201,12 @@ static const struct model_field streams_fields[] = {
         struct config_streams, continuity, .def = "10s", .max = 3600000000000,
         .doc =
             "How long readers are kept when the publisher is gone; when it returns within, they go on."),
-    MODEL_SIZE(struct config_streams, history_max, .def = "16MiB", .min = 65536, .max = 1073741824,
-               .doc = "History a stream keeps for new and slow readers, at most."),
+    MODEL_SIZE(
+        struct config_streams, history_max, .def = "16MiB", .min = 65536, .max = 1073741824,
+        .doc =
+            "The most that a stream keeps as history, from which new readers start and slow ones catch up. A stream whose groups are larger has none: its readers start at the next key frame."),
     MODEL_DURATION(struct config_streams, history_max_time, .def = "15s", .min = 1000000000,
-                   .max = 600000000000, .doc = "The same in time."),
+                   .max = 600000000000, .doc = "The longest history of a stream in time."),
     MODEL_DURATION(
         struct config_streams, ready_after, .def = "500ms", .min = 0, .max = 60000000000,
         .doc =
@@ -224,9 +229,9 @@ static const struct model_field demo_fields[] = {
     MODEL_STRING(struct config_demo, path, .def = "live/demo", .check = check_path, .restart = true,
                  .doc = "Where `mast serve --demo` publishes its test picture."),
     MODEL_INT(struct config_demo, width, .def = "1280", .min = 160, .max = 3840, .restart = true,
-              .doc = "Pixels; even."),
+              .doc = "Width of the test picture in pixels; even."),
     MODEL_INT(struct config_demo, height, .def = "720", .min = 90, .max = 2160, .restart = true,
-              .doc = "Pixels; even."),
+              .doc = "Height of the test picture in pixels; even."),
     MODEL_INT(struct config_demo, fps, .def = "30", .min = 1, .max = 60, .restart = true,
               .doc = "Frames per second."),
 };

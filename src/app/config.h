@@ -102,3 +102,5 @@ struct engine_config config_engine(const struct config *config);
 
 /* The documented example file with every key, from the table. */
 void config_write_example(struct out *o);
+/* docs/configuration.md: the same for people who look something up. */
+void config_write_reference(struct out *o);

@@ -407,6 +407,10 @@ int model_collect(const struct model *m, const struct model **set, size_t n, siz
 /* A document on its own, with $schema and $defs. */
 void model_schema_document(const struct model *m, struct json *j);
 
+/* What people are told of a field: "duration", "list of text", "one of `a`, `b`"; "1s to 1h", "at most 64", or nothing. */
+void model_about_type(const struct model_field *f, struct out *o);
+void model_about_range(const struct model_field *f, struct out *o);
+
 /* A field as a visitor sees it; lists and maps of structs go on below with "name[]" and "name.*". */
 struct model_visit {
     const char *path;          /* "rtmp.address" */

@@ -110,12 +110,71 @@ static void test_references_all_resolve(void **state)
     assert_int_equal(model_collect(&broadcast_request_model, set, 0, 3), -E2BIG);
 }
 
+/* ---- words for people ---- */
+
+struct about {
+    int level;
+    uint16_t port;
+    int64_t offset;
+    int64_t timeout;
+    uint64_t room;
+    uint64_t any_room;
+    char *name;
+    char *text;
+    int kind;
+    double ratio;
+    MODEL_ARRAY(char *) tags;
+    MODEL_ARRAY(int) kinds;
+};
+
+static void test_types_and_ranges_in_words(void **state)
+{
+    static const struct model_enum kinds[] = {{"one", 1}, {"uno", 1}, {"two", 2}, {NULL, 0}};
+    const struct model_field fields[] = {
+        MODEL_INT(struct about, level, .min = -3, .max = 7),
+        MODEL_INT(struct about, port),
+        MODEL_INT(struct about, offset),
+        MODEL_DURATION(struct about, timeout, .min = 100000000, .max = 3600000000000),
+        MODEL_SIZE(struct about, room, .min = 1000, .max = 1 << 30),
+        MODEL_SIZE(struct about, any_room),
+        MODEL_STRING(struct about, name, .min = 1, .max = 64),
+        MODEL_STRING(struct about, text),
+        MODEL_ENUM(struct about, kind, kinds),
+        MODEL_DOUBLE(struct about, ratio, .fmin = 0.5, .fmax = 2),
+        MODEL_LIST_STRING(struct about, tags, .max = 8),
+        MODEL_LIST(struct about, kinds, MODEL_ITEM_ENUM(kinds), .min = 1, .max = 2),
+    };
+    static const char *const want[][2] = {
+        {"integer", "-3 to 7"},
+        {"integer", "0 to 65535"},
+        {"integer", ""},
+        {"duration", "100ms to 1h"},
+        {"size", "1000 to 1GiB"},
+        {"size", "from 0"},
+        {"text", "1 to 64 bytes"},
+        {"text", ""},
+        {"one of `one`, `two`", ""},
+        {"number", "0.5 to 2"},
+        {"list of text", "at most 8"},
+        {"list of one of `one`, `two`", "1 to 2"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        _cleanup_(out_done) struct out type = {0};
+        _cleanup_(out_done) struct out range = {0};
+        model_about_type(&fields[i], &type);
+        model_about_range(&fields[i], &range);
+        assert_string_equal(out_str(&type), want[i][0]);
+        assert_string_equal(out_str(&range), want[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields_carry_all_the_table_says),
         cmocka_unit_test(test_unions_are_one_of_their_forms),
         cmocka_unit_test(test_references_all_resolve),
+        cmocka_unit_test(test_types_and_ranges_in_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// The docs say what is so: references are those of the program, links lead somewhere, what is named exists, every example of a
+// configuration is one, and the commands of the quick start and the proxies' configurations work as written.
+
+import assert from "node:assert/strict";
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, relative, resolve } from "node:path";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+
+import { anchors, blocks, codeSpans, links } from "./lib/markdown.mjs";
+import { references, stale } from "../../tools/references.mjs";
+
+const ROOT = resolve(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "../..");
+const BIN = process.env.MAST_BIN ?? join(ROOT, "build/src/app/mast");
+const run = promisify(execFile);
+
+let folder;
+let wanted; // the references as they should be
+const pages = new Map(); // path from the root -> text
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "mast-docs-"));
+  const docs = (await readdir(join(ROOT, "docs"), { recursive: true })).map((f) => join("docs", f));
+  for (const file of ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...docs].filter((f) => f.endsWith(".md"))) {
+    pages.set(file, await readFile(join(ROOT, file), "utf8"));
+  }
+  wanted = await references();
+});
+
+after(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+// All that is wrong, in one message.
+function assertNone(wrong) {
+  assert.equal(wrong.length, 0, `\n${wrong.join("\n")}`);
+}
+
+test("the references are what the program says", async () => {
+  assert.deepEqual(await stale(wanted), [], "run: make references");
+});
+
+test("every link leads somewhere", () => {
+  const wrong = [];
+  for (const [page, text] of pages) {
+    for (const link of links(text).filter((l) => !/^[a-z]+:/.test(l))) {
+      const [path, anchor] = link.split("#");
+      const target = path ? relative(ROOT, resolve(ROOT, dirname(page), path)) : page;
+      if (!existsSync(join(ROOT, target))) {
+        wrong.push(`${page}: ${link}: there is no ${target}`);
+      } else if (anchor && !anchors(pages.get(target) ?? "").has(anchor)) {
+        wrong.push(`${page}: ${link}: ${target} has no such heading`);
+      }
+    }
+  }
+  assertNone(wrong);
+});
+
+test("every page is listed where readers look for it", () => {
+  const index = pages.get("docs/README.md");
+  const listed = new Set(links(index).map((l) => join("docs", l.split("#")[0])));
+  assertNone([...pages.keys()].filter((p) => p.startsWith("docs/") && p !== "docs/README.md" && !listed.has(p) && !p.startsWith("docs/internals/")).map((p) => `docs/README.md does not list ${p}`));
+});
+
+test("commands, configuration keys, routes, metrics and files that are named exist", async () => {
+  const help = execFileSync(BIN, ["help"], { encoding: "utf8" });
+  const commands = new Set(["help", ...help.matchAll(/^ {2}mast ([a-z-]+)/gm)].map((m) => m[1] ?? m));
+  const makefile = await readFile(join(ROOT, "Makefile"), "utf8");
+  const targets = new Set([...makefile.matchAll(/^([a-z-]+):/gm)].map((m) => m[1]));
+  const keys = new Set([...wanted["docs/configuration.md"].matchAll(/^(?:\| `([^`]+)`|## (\S+)$)/gm)].map((m) => (m[1] ?? m[2]).replaceAll("[]", "")));
+  const sections = [...new Set([...keys].map((k) => k.split(".")[0]))];
+  const metrics = new Set([...wanted["docs/metrics.md"].matchAll(/^\| `(mast_[a-z_]+)`/gm)].map((m) => m[1]));
+  const looksLikeKey = new RegExp(`^(${sections.join("|")})(\\.[a-z_]+)+(\\.\\*)?$`);
+  const wrong = [];
+  for (const [page, text] of pages) {
+    const lines = blocks(text).filter((b) => /^(sh\b.*)?$/.test(b.info)).flatMap((b) => b.text.split("\n"));
+    for (const word of [...codeSpans(text), ...lines.map((l) => l.replace(/(^|\s)#.*/, ""))]) {
+      for (const m of word.matchAll(/(?:^|[\s$(`])mast ([a-z]+)\b(?!\.)/g)) {
+        if (!commands.has(m[1])) {
+          wrong.push(`${page}: \`${word}\`: there is no command mast ${m[1]}`);
+        }
+      }
+      for (const m of word.matchAll(/(?:^|[\s(])make ([a-z-]+)\b/g)) {
+        if (!targets.has(m[1])) {
+          wrong.push(`${page}: \`${word}\`: the Makefile has no ${m[1]}`);
+        }
+      }
+      for (const m of word.matchAll(/\bmast_[a-z_]+/g)) {
+        if (!metrics.has(m[0]) && m[0] !== "mast_permissions" && !page.startsWith("docs/internals/")) {
+          wrong.push(`${page}: \`${word}\`: there is no metric ${m[0]}`);
+        }
+      }
+    }
+    for (const span of codeSpans(text)) {
+      const key = span.replace(/: .*$/, "").replace(/\.\*$/, "").replaceAll("[]", "");
+      if (looksLikeKey.test(key) && !/\.(c|h|js|ts|md|mjs|yml|pem|key|crt|service)$/.test(key) && !keys.has(key)) {
+        wrong.push(`${page}: \`${span}\`: there is no such key`);
+      }
+      if (/^(src|test|tools|docs|bench|web|packaging)\/[\w./-]+\.\w+$/.test(span) && ![ROOT, join(ROOT, "web")].some((d) => existsSync(join(d, span)))) {
+        wrong.push(`${page}: \`${span}\`: there is no such file`);
+      }
+    }
+  }
+  assertNone(wrong);
+});
+
+test("every example of a configuration is one", async () => {
+  const wrong = [];
+  for (const [page, text] of pages) {
+    for (const [i, block] of blocks(text).filter((b) => b.info === "yaml").entries()) {
+      const file = join(folder, `example-${i}.yml`);
+      await writeFile(file, block.text);
+      await run(BIN, ["check", file]).catch((e) => wrong.push(`${page}, line ${block.line}: ${e.stderr}`));
+    }
+  }
+  assertNone(wrong);
+});
