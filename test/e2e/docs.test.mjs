@@ -68,7 +68,10 @@ test("every page is listed where readers look for it", () => {
 
 test("commands, configuration keys, routes, metrics and files that are named exist", async () => {
   const help = execFileSync(BIN, ["help"], { encoding: "utf8" });
-  const commands = new Set(["help", ...help.matchAll(/^ {2}mast ([a-z-]+)/gm)].map((m) => m[1] ?? m));
+  const commands = new Map(); // name -> its help
+  for (const m of help.matchAll(/^ {2}([a-z]+) /gm)) {
+    commands.set(m[1], execFileSync(BIN, ["help", m[1]], { encoding: "utf8" }));
+  }
   const makefile = await readFile(join(ROOT, "Makefile"), "utf8");
   const targets = new Set([...makefile.matchAll(/^([a-z-]+):/gm)].map((m) => m[1]));
   const keys = new Set([...wanted["docs/configuration.md"].matchAll(/^(?:\| `([^`]+)`|## (\S+)$)/gm)].map((m) => (m[1] ?? m[2]).replaceAll("[]", "")));
@@ -79,9 +82,20 @@ test("commands, configuration keys, routes, metrics and files that are named exi
   for (const [page, text] of pages) {
     const lines = blocks(text).filter((b) => /^(sh\b.*)?$/.test(b.info)).flatMap((b) => b.text.split("\n"));
     for (const word of [...codeSpans(text), ...lines.map((l) => l.replace(/(^|\s)#.*/, ""))]) {
-      for (const m of word.matchAll(/(?:^|[\s$(`])mast ([a-z]+)\b(?!\.)/g)) {
-        if (!commands.has(m[1])) {
+      for (const m of word.matchAll(/(?:^|[\s$(`])mast ([a-z]+)\b(?!\.)([^|;)]*)/g)) {
+        const about = commands.get(m[1]);
+        if (!about) {
           wrong.push(`${page}: \`${word}\`: there is no command mast ${m[1]}`);
+          continue;
+        }
+        const sub = m[2].match(/^ +([a-z]+)\b/)?.[1];
+        if (/^Commands$/m.test(about) && sub && !new RegExp(`^  ${sub}\\b`, "m").test(about)) {
+          wrong.push(`${page}: \`${word}\`: mast ${m[1]} has no ${sub}`);
+        }
+        for (const option of m[2].match(/(?<=^|\s)--[a-z-]+/g) ?? []) {
+          if (!about.includes(`  ${option} `)) {
+            wrong.push(`${page}: \`${word}\`: mast ${m[1]} has no ${option}`);
+          }
         }
       }
       for (const m of word.matchAll(/(?:^|[\s(])make ([a-z-]+)\b/g)) {
