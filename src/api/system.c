@@ -140,6 +140,18 @@ static unsigned open_fds(void)
     return n > 3 ? n - 3 : 0;
 }
 
+void system_usage_read(struct system_usage *ret)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    *ret = (struct system_usage){
+        .cpu_seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,
+        .resident_bytes = resident_bytes(),
+        .open_fds = open_fds(),
+    };
+}
+
 static void put_loops(const struct system_state *s, struct metrics_page *page)
 {
     metrics_family(page, "mast_loop_busy_ratio", METRIC_GAUGE,
@@ -153,20 +165,18 @@ static void put_loops(const struct system_state *s, struct metrics_page *page)
 void system_metrics(void *user, struct metrics_page *page)
 {
     const struct system_state *s = user;
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                 (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    struct system_usage usage;
+    system_usage_read(&usage);
     metrics_family(page, "mast_build_info", METRIC_GAUGE, "1, with the version as a label.");
     const char *const labels[] = {"version", mast_version(), NULL};
     metrics_value(page, labels, 1);
     metrics_single(page, "mast_start_time_seconds", METRIC_GAUGE,
                    "When the process started, since 1970.", (double)s->started_wall_ns / 1e9);
     metrics_single(page, "mast_cpu_seconds_total", METRIC_COUNTER,
-                   "CPU time used, user and system.", cpu);
+                   "CPU time used, user and system.", usage.cpu_seconds);
     metrics_single(page, "mast_resident_memory_bytes", METRIC_GAUGE, "Resident memory.",
-                   (double)resident_bytes());
-    metrics_single(page, "mast_open_fds", METRIC_GAUGE, "Open file descriptors.", open_fds());
+                   (double)usage.resident_bytes);
+    metrics_single(page, "mast_open_fds", METRIC_GAUGE, "Open file descriptors.", usage.open_fds);
     metrics_single(page, "mast_buffers", METRIC_GAUGE, "Shared buffers alive.",
                    (double)buf_live_count());
     metrics_single(page, "mast_buffer_bytes", METRIC_GAUGE, "Bytes in shared buffers.",

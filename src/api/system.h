@@ -18,5 +18,12 @@ extern const unsigned system_routes_n;
 
 /* A metrics source; user is a struct system_state. */
 void system_metrics(void *user, struct metrics_page *page);
+/* What the process uses now. */
+struct system_usage {
+    double cpu_seconds; /* user and system, since it began */
+    uint64_t resident_bytes;
+    unsigned open_fds;
+};
+void system_usage_read(struct system_usage *ret);
 /* The parts this build has and the versions of the libraries it runs with, as one JSON object. */
 void system_version_write(struct json *j);

@@ -6,6 +6,7 @@
 #include "api/openapi.h"
 #include "api/system.h"
 #include "app/demo.h"
+#include "app/overview.h"
 #include "app/pages.h"
 #include "app/reload.h"
 #include "app/serve_metrics.h"
@@ -66,6 +67,7 @@ struct serve {
     struct pages *pages;
     struct metrics *metrics;
     struct system_state system;
+    struct overview overview;
     struct serve_counters counters;
     struct http_server *http;
     struct hls_server *hls;
@@ -252,10 +254,12 @@ static void mount(struct serve *s)
     };
     s->counters =
         (struct serve_counters){.rtmp = s->rtmp, .rtmps = s->rtmps, .hls = s->hls, .http = s->http};
+    s->overview = (struct overview){&s->system, s->engine, s->http, s->rtmp, s->rtmps};
     metrics_add(s->metrics, system_metrics, &s->system);
     metrics_add(s->metrics, serve_metrics, &s->counters);
     metrics_add(s->metrics, stream_metrics, s->engine);
     http_server_mount(s->http, system_routes, system_routes_n, &s->system);
+    http_server_mount(s->http, overview_routes, overview_routes_n, &s->overview);
     http_server_mount(s->http, metrics_routes, metrics_routes_n, s->metrics);
     http_server_mount(s->http, stream_routes, stream_routes_n, s->engine);
     http_server_mount(s->http, access_key_routes, access_key_routes_n, s->access);

@@ -285,6 +285,12 @@ static bool video_may_pass(struct stream *s, const struct sample *sample)
     return (s->seen_video & bit) && !((sample->flags & SAMPLE_LEADING) && (s->lead_video & bit));
 }
 
+/* The video track whose key frames begin groups; TRACKS_MAX without video. */
+static unsigned leading_track(const struct stream *s)
+{
+    return s->seen_video ? (unsigned)__builtin_ctz(s->seen_video) : TRACKS_MAX;
+}
+
 static void count_sample(struct stream *s, const struct sample *sample, int64_t now)
 {
     struct stream_track *t = &s->tracks[sample->track];
@@ -293,6 +299,10 @@ static void count_sample(struct stream *s, const struct sample *sample, int64_t 
     t->bytes += len;
     t->window_bytes += len;
     s->bytes_in += len;
+    pulse_bytes(&s->pulse, now, len);
+    if (t->kind == TRACK_VIDEO && sample->track == leading_track(s)) {
+        pulse_picture(&s->pulse, sample);
+    }
     if (now - t->window_ns >= 2 * NS_PER_S) {
         int64_t ms = (now - t->window_ns) / NS_PER_MS;
         t->bitrate_bps = (uint32_t)MIN(t->window_bytes * 8000 / (uint64_t)ms, (uint64_t)UINT32_MAX);
@@ -305,10 +315,7 @@ static void count_sample(struct stream *s, const struct sample *sample, int64_t 
 
 static bool stamp(struct stream *s, struct sample *sample, int64_t now)
 {
-    unsigned leader = 0;
-    while (leader < TRACKS_MAX && !(s->seen_video & (1U << leader))) {
-        leader++;
-    }
+    unsigned leader = leading_track(s);
     enum stamp_grouping grouping = leader < TRACKS_MAX ? STAMP_GROUP_KEYS : STAMP_GROUP_SECONDS;
     if (sample->arrival_ns == 0) {
         sample->arrival_ns = now + s->e->start_ns;

@@ -36,6 +36,7 @@ struct walk {
     unsigned n_parts, cap_parts;
     struct session_info *readers; /* show only */
     unsigned n_readers;
+    struct stream_pulse *pulse; /* show only */
 
     engine_list_fn list_done;
     engine_show_fn show_done;
@@ -51,6 +52,7 @@ static void walk_free(struct walk *w)
     free(w->infos);
     free(w->parts);
     free(w->readers);
+    free(w->pulse);
     free(w);
 }
 
@@ -179,6 +181,8 @@ static void fill_reader(const struct reader *r, struct session_info *ret)
         .samples = r->samples,
         .dropped = r->dropped,
         .behind_ns = reader_behind_ns(r),
+        .jumps = r->jumps,
+        .blocked = r->index >= r->replica->n_active,
         .state = r->state,
     };
     session_id_format(&r->s, ret->id);
@@ -212,6 +216,9 @@ static void visit_look(struct walk *w, struct engine_loop *el)
         const struct stream *s = LIST_ENTRY(it, struct stream, node);
         if (is_asked_for(w, s)) {
             collect_home(w, s);
+            if (w->pulse) {
+                pulse_show(&s->pulse, engine_now_ns(el), w->pulse);
+            }
             collect_readers(w, &s->replica);
         }
     }
@@ -265,6 +272,7 @@ static void finish_show(struct walk *w)
     if (w->n_infos > 0) {
         w->infos[0].readers = w->readers;
         w->infos[0].n_listed = w->n_readers;
+        w->infos[0].pulse = w->pulse;
     }
     w->show_done(w->user, w->n_infos > 0 ? &w->infos[0] : NULL);
 }
@@ -285,6 +293,7 @@ void engine_show(struct engine *e, const char *path, engine_show_fn done, void *
     w->finish = finish_show;
     w->show_done = done;
     w->readers = mem_new_array(struct session_info, SHOW_READERS_MAX);
+    w->pulse = mem_new(struct stream_pulse);
     walk_start(w);
 }
 

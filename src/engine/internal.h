@@ -10,6 +10,7 @@
  */
 #include "base/list.h"
 #include "engine/pacing.h"
+#include "engine/pulse.h"
 #include "engine/ring.h"
 #include "engine/stamp.h"
 #include "engine/stream.h"
@@ -293,6 +294,7 @@ struct stream {
     int64_t key_asked_ns;
 
     struct stamp stamp;
+    struct pulse pulse;
     unsigned n_tracks; /* the contract: codecs, in the order of the first publisher */
     struct stream_track tracks[TRACKS_MAX];
     uint32_t lead_video; /* those of which it was the last one */

@@ -11,8 +11,9 @@
 /* What the HTTP port answers itself (design 2, Paths): a stream of that name could not be reached there. */
 static const char *const reserved_first[] = {"api",     "voice",  "trpc",   "metrics",
                                              "healthz", "readyz", "assets", ".well-known"};
-static const char *const reserved_last[] = {"index.m3u8", "mse",       "whip",      "whep",
-                                            "publish",    "still.jpg", "frame.jpg", "stream.mjpeg"};
+static const char *const reserved_last[] = {"index.m3u8", "mse",          "whip",
+                                            "whep",       "publish",      "still.jpg",
+                                            "frame.jpg",  "stream.mjpeg", "keyframe.mp4"};
 
 static bool is_one_of(struct bytes b, const char *const *words, size_t n)
 {

@@ -60,6 +60,7 @@ static void fall_forward(struct reader *r)
     const struct ring *ring = &r->replica->ring;
     uint64_t from = ring->has_start && !r->audio_resumes ? ring->start : ring->first;
     r->dropped += from - r->at.seq;
+    r->jumps++;
     HOT_ADD(r->s.el, samples_dropped, from - r->at.seq);
     r->at = (struct cursor){
         .seq = from,

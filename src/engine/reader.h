@@ -39,6 +39,7 @@ struct reader {
     uint64_t bytes;
     uint64_t samples;
     uint64_t dropped;
+    uint32_t jumps;        /* times it fell forward */
     struct loop_task wake; /* LOOP_STAGE_FANOUT: first news, resume, refusal */
     struct error refusal;
     struct session s;

@@ -190,8 +190,26 @@ struct session_info { /* a publisher or a reader */
     uint64_t samples;
     uint64_t dropped;  /* samples skipped because it was too slow */
     int64_t behind_ns; /* newest sample's dts - next to send; 0 for publishers */
+    uint32_t jumps;    /* readers: how often it fell out of history and went on with a key frame */
+    bool blocked;      /* readers: waits for its socket to take what was sent */
     bool on_air;       /* publishers */
     enum reader_state state;
+};
+
+/* The last minutes of a stream, oldest first. */
+#define STREAM_PULSE_SECONDS 180
+#define STREAM_PULSE_GROUPS  120
+struct stream_pulse_group { /* of the leading video track; complete ones */
+    int64_t duration_ns;
+    uint32_t pictures;
+    uint32_t bytes;
+    uint32_t epoch;
+};
+struct stream_pulse {
+    uint32_t n_seconds;
+    uint32_t bytes[STREAM_PULSE_SECONDS]; /* received in each second, all tracks */
+    uint32_t n_groups;
+    struct stream_pulse_group groups[STREAM_PULSE_GROUPS];
 };
 
 struct stream_info {
@@ -209,6 +227,7 @@ struct stream_info {
     struct session_info
         *readers; /* only from engine_show(): n_listed of them, at most 1000; owned by the info */
     unsigned n_listed;
+    const struct stream_pulse *pulse; /* only from engine_show(); owned by the info */
     uint64_t bytes_in, bytes_out, dropped;
     uint32_t bitrate_in_bps;
     uint32_t history_ms, history_bytes;
@@ -222,6 +241,13 @@ void engine_list(struct engine *e, engine_list_fn done, void *user);
 /* info is NULL when there is no such stream. */
 typedef void (*engine_show_fn)(void *user, const struct stream_info *info);
 void engine_show(struct engine *e, const char *path, engine_show_fn done, void *user);
+/*
+ * The newest key frame of the first video track of a stream that is on air, without being its reader; from media loop l. -ENOENT
+ * when there is no such stream; else done comes once on l, later, with a borrowed sample, or NULL when history has none.
+ */
+typedef void (*engine_key_fn)(void *user, struct sample *key);
+int engine_key_frame(struct engine *e, struct loop *l, const char *path, engine_key_fn done,
+                     void *user);
 /* Ends one session by id (-ENOENT when it is gone); id "publisher" or "readers" or "all" means those of the stream. */
 typedef void (*engine_done_fn)(void *user, int r);
 void engine_kick(struct engine *e, const char *path, const char *id, engine_done_fn done,

@@ -134,6 +134,9 @@ struct listener *listener_open(const struct listener_config *config, struct loop
 /* Its sockets, which stay its own: to hand them on, duplicate them. Returns how many; at most max. */
 unsigned listener_fds(const struct listener *l, int *ret_fds, unsigned max);
 uint16_t listener_port(const struct listener *l);
+const char *listener_name(const struct listener *l); /* of its configuration */
+const char *listener_text(const struct listener *l); /* "127.0.0.1:8888" */
+bool listener_is_tls(const struct listener *l);
 uint64_t listener_live(const struct listener *l);     /* connections now */
 uint64_t listener_accepted(const struct listener *l); /* total */
 uint64_t listener_refused(const struct listener *l);  /* over a limit, total */

@@ -458,6 +458,21 @@ unsigned listener_fds(const struct listener *l, int *ret_fds, unsigned max)
     return n;
 }
 
+const char *listener_name(const struct listener *l)
+{
+    return l->name;
+}
+
+const char *listener_text(const struct listener *l)
+{
+    return l->text;
+}
+
+bool listener_is_tls(const struct listener *l)
+{
+    return l->tls != NULL;
+}
+
 uint16_t listener_port(const struct listener *l)
 {
     return l->port;

@@ -3,9 +3,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "io/http_auth.h"
 #include "io/ws.h"
 #include "media/fmp4.h"
+#include "protocol/mse/mse_access.h"
+#include "protocol/mse/mse_keyframe.h"
 #include "protocol/mse/mse_wire.h"
 
 #include <assert.h>
@@ -450,26 +451,10 @@ static const struct ws_ops ws_ops = {
 
 static void refuse(struct session *s, const struct access_answer *a)
 {
-    int status = 403;
-    const char *code = "forbidden";
-    if (a->result == -EPERM) {
-        status = 401;
-        code = "unauthorized";
-        http_reply_header(s->reply, "WWW-Authenticate", "Bearer realm=\"mast\"");
-    } else if (a->result == -ENOENT) {
-        status = 404;
-        code = "not-found";
-    } else if (a->result == -EBUSY) {
-        status = 429;
-        code = "too-many-attempts";
-    } else if (a->result != -EACCES) {
-        status = 503;
-        code = "unavailable";
-    }
     char shown[ACCESS_SHOWN_MAX];
     log_info("%s: viewer %s refused: %s", access_path_shown(s->path, shown), s->remote,
              a->err.text);
-    http_reply_problem(s->reply, status, code, &a->err);
+    mse_refuse(s->reply, a);
     free_session(s);
 }
 
@@ -544,24 +529,11 @@ static int read_query(struct session *s, struct error *err)
 
 static void ask(struct session *s)
 {
-    struct http_auth auth;
-    http_auth_parse(s->req, &auth); /* unreadable credentials are none */
-    struct access_request request = {
-        .action = ACCESS_READ,
-        .protocol = "mse",
-        .path = s->path,
-        .query = http_request_query(s->req),
-        .user = auth.user[0] ? auth.user : NULL,
-        .password = auth.user[0] ? auth.password : NULL,
-        .token = auth.token[0] ? auth.token : NULL,
-        .origin = http_request_header(s->req, "origin"),
-        .peer = (const struct sockaddr *)&http_request_peer(s->req)->sa,
-        .encrypted = http_request_is_tls(s->req),
-        .forwarded = http_is_forwarded(s->req),
-    };
+    struct mse_question question;
+    mse_question_fill(s->req, s->path, &question);
     http_reply_on_gone(s->reply, on_gone, s);
     /* The answer may come, and free the session, before this returns; then there is no ticket to keep. */
-    struct access_ticket *ticket = access_ask(s->engine, s->loop, &request, on_answer, s);
+    struct access_ticket *ticket = access_ask(s->engine, s->loop, &question.request, on_answer, s);
     if (ticket) {
         s->ticket = ticket;
     }
@@ -599,6 +571,13 @@ const struct http_route mse_routes[] = {
         .pattern = "/{path+}/mse",
         .handle = handle_mse,
         .summary = "Read a stream as fragmented MP4 over a WebSocket",
+    },
+    {
+        .method = HTTP_GET,
+        .kind = HTTP_ROUTE_MEDIA,
+        .pattern = "/{path+}/keyframe.mp4",
+        .handle = mse_handle_keyframe,
+        .summary = "The newest key frame of a stream as an MP4 file of one picture",
     },
 };
 const unsigned mse_routes_n = ARRAY_LEN(mse_routes);

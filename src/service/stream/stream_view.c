@@ -60,9 +60,32 @@ static const struct model_field reader_fields[] = {
               .doc = "Samples it did not get because it was too slow."),
     MODEL_DOUBLE(struct session_view, behind_ms,
                  .doc = "Between the newest sample and the next one to send."),
+    MODEL_INT(struct session_view, jumps,
+              .doc = "How often it was too slow for history and went on with a key frame."),
+    MODEL_BOOL(struct session_view, blocked,
+               .doc =
+                   "Its connection takes nothing at this moment: the network is the slower one."),
 };
 static const struct model reader_model =
     MODEL("Reader", struct session_view, reader_fields, .unknown = MODEL_IGNORE);
+
+static const struct model_field group_fields[] = {
+    MODEL_DOUBLE(struct group_view, duration_ms, .doc = "From its key frame to the next."),
+    MODEL_INT(struct group_view, pictures),
+    MODEL_INT(struct group_view, bytes),
+    MODEL_INT(struct group_view, epoch),
+};
+static const struct model group_model =
+    MODEL("Group", struct group_view, group_fields, .unknown = MODEL_IGNORE);
+
+static const struct model_field recent_fields[] = {
+    MODEL_LIST(struct recent_view, bytes, MODEL_ITEM_INT(uint32_t), .max = STREAM_PULSE_SECONDS,
+               .doc = "Media received in each second, oldest first, up to the last whole second."),
+    MODEL_LIST_STRUCT(struct recent_view, groups, &group_model, .max = STREAM_PULSE_GROUPS,
+                      .doc = "The last groups of pictures, oldest first."),
+};
+static const struct model recent_model =
+    MODEL("Recent", struct recent_view, recent_fields, .unknown = MODEL_IGNORE);
 
 static const struct model_field stream_fields[] = {
     MODEL_STRING(struct stream_view, path),
@@ -79,6 +102,8 @@ static const struct model_field stream_fields[] = {
     MODEL_INT(struct stream_view, n_readers),
     MODEL_LIST_STRUCT(struct stream_view, readers, &reader_model, .max = 1000,
                       .doc = "Only when one stream is asked for; the first 1000."),
+    MODEL_OPT(struct stream_view, recent, &recent_model,
+              .doc = "Only when one stream is asked for: its last minutes."),
     MODEL_INT(struct stream_view, bitrate_in_bps),
     MODEL_INT(struct stream_view, bytes_in),
     MODEL_INT(struct stream_view, bytes_out),
@@ -135,6 +160,8 @@ static void view_session(const struct session_info *s, struct session_view *ret)
         .samples = s->samples,
         .dropped = s->dropped,
         .behind_ms = (double)s->behind_ns / 1e6,
+        .jumps = s->jumps,
+        .blocked = s->blocked,
     };
 }
 
@@ -172,6 +199,26 @@ static void view_stream(const struct stream_info *info, struct view_memory *m,
     };
 }
 
+struct recent_memory {
+    struct recent_view view;
+    struct group_view groups[STREAM_PULSE_GROUPS];
+};
+
+static void view_recent(const struct stream_pulse *p, struct recent_memory *m)
+{
+    for (uint32_t i = 0; i < p->n_groups; i++) {
+        const struct stream_pulse_group *g = &p->groups[i];
+        m->groups[i] = (struct group_view){.duration_ms = (double)g->duration_ns / 1e6,
+                                           .pictures = g->pictures,
+                                           .bytes = g->bytes,
+                                           .epoch = g->epoch};
+    }
+    m->view = (struct recent_view){
+        .bytes = {(uint32_t *)p->bytes, p->n_seconds},
+        .groups = {m->groups, p->n_groups},
+    };
+}
+
 void stream_view_write(const struct stream_info *info, struct json *j)
 {
     struct view_memory m;
@@ -185,6 +232,11 @@ void stream_view_write(const struct stream_info *info, struct json *j)
     }
     view.readers.items = readers;
     view.readers.len = listed;
+    struct recent_memory recent;
+    if (info->pulse) {
+        view_recent(info->pulse, &recent);
+        view.recent = &recent.view;
+    }
     (void)model_write(&stream_view_model, &view, NULL, j);
 }
 

@@ -32,6 +32,20 @@ struct session_view {
     uint64_t samples;
     uint64_t dropped;
     double behind_ms;
+    uint64_t jumps;
+    bool blocked;
+};
+
+struct group_view {
+    double duration_ms;
+    uint64_t pictures;
+    uint64_t bytes;
+    uint64_t epoch;
+};
+
+struct recent_view {
+    MODEL_ARRAY(uint32_t) bytes;
+    MODEL_ARRAY(struct group_view) groups;
 };
 
 struct stream_view {
@@ -47,6 +61,7 @@ struct stream_view {
     struct session_view *publisher;
     uint64_t n_readers;
     MODEL_ARRAY(struct session_view) readers;
+    struct recent_view *recent;
     uint64_t bitrate_in_bps;
     uint64_t bytes_in;
     uint64_t bytes_out;

@@ -39,6 +39,7 @@ static void test_table(void **state)
         {"live/index.m3u8", false},
         {"publish", false},
         {"live/still.jpg", false},
+        {"live/keyframe.mp4", false},
     };
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         struct error err = {0};
