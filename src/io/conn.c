@@ -72,67 +72,6 @@ void conn_addr_set(struct conn_addr *a, const struct sockaddr *sa, socklen_t len
     }
 }
 
-/* ---- queue of references ---- */
-
-static struct buf *queue_at(const struct conn_queue *q, unsigned i)
-{
-    return q->ring[(q->head + i) & (q->cap - 1)];
-}
-
-static void queue_push(struct conn_queue *q, struct buf *b)
-{
-    if (q->n == q->cap) {
-        unsigned cap = q->cap ? q->cap * 2 : 8;
-        struct buf **ring = mem_new_array(struct buf *, cap);
-        for (unsigned i = 0; i < q->n; i++) {
-            ring[i] = queue_at(q, i);
-        }
-        free(q->ring);
-        q->ring = ring;
-        q->cap = cap;
-        q->head = 0;
-    }
-    q->ring[(q->head + q->n) & (q->cap - 1)] = b;
-    q->n++;
-    q->bytes += b->len;
-}
-
-static void queue_consume(struct conn_queue *q, size_t n)
-{
-    q->bytes -= n;
-    while (q->n > 0) {
-        struct buf *first = queue_at(q, 0);
-        size_t left = first->len - q->head_done;
-        if (n < left) {
-            q->head_done += n;
-            return;
-        }
-        n -= left;
-        buf_unref(&first);
-        q->head_done = 0;
-        q->head = (q->head + 1) & (q->cap - 1);
-        q->n--;
-    }
-}
-
-static void queue_clear(struct conn_queue *q)
-{
-    queue_consume(q, q->bytes);
-    free(q->ring);
-    *q = (struct conn_queue){0};
-}
-
-static int queue_vectors(const struct conn_queue *q, struct iovec *iov, int max)
-{
-    int n = 0;
-    for (; n < max && (unsigned)n < q->n; n++) {
-        struct buf *b = queue_at(q, (unsigned)n);
-        size_t skip = n == 0 ? q->head_done : 0;
-        iov[n] = (struct iovec){b->data + skip, b->len - skip};
-    }
-    return n;
-}
-
 /* ---- life ---- */
 
 struct conn *conn_new(struct loop *l)
@@ -282,7 +221,7 @@ void conn_close(struct conn *c)
     loop_task_cancel(&c->at_free);
     conn_clear_deadline(c);
     conn_connecting_free(c);
-    queue_clear(&c->queue);
+    buf_queue_clear(&c->queue);
     if (c->tls) {
         if (told) {
             (void)conn_tls_shutdown(c);
@@ -387,7 +326,7 @@ void conn_fail_later(struct conn *c, int r, const char *text)
     c->fail_code = r;
     c->fail_text = text;
     c->fail_pending = true;
-    queue_clear(&c->queue);
+    buf_queue_clear(&c->queue);
     conn_connecting_free(c);
     conn_clear_deadline(c);
     conn_update_poll(c);
@@ -559,7 +498,7 @@ static int flush_queue(struct conn *c)
     struct iovec iov[QUEUE_VECTORS];
     c->queue_blocked = false;
     while (c->queue.n > 0) {
-        int n = queue_vectors(&c->queue, iov, QUEUE_VECTORS);
+        int n = buf_queue_vectors(&c->queue, iov, QUEUE_VECTORS);
         size_t offered = 0;
         for (int i = 0; i < n; i++) {
             offered += iov[i].iov_len;
@@ -568,7 +507,7 @@ static int flush_queue(struct conn *c)
         if (sent < 0 && sent != -EAGAIN) {
             return (int)sent;
         }
-        queue_consume(&c->queue, (size_t)MAX(sent, (ssize_t)0));
+        buf_queue_consume(&c->queue, (size_t)MAX(sent, (ssize_t)0));
         if (sent < 0 || (size_t)sent < offered) {
             c->queue_blocked = true;
             return 0;
@@ -591,7 +530,7 @@ void conn_send(struct conn *c, struct buf **pb)
         conn_fail_later(c, -ENOBUFS, "the peer does not read what is sent to it");
         return;
     }
-    queue_push(&c->queue, b);
+    buf_queue_push(&c->queue, b);
     if (c->state == CONN_OPEN && !c->queue_blocked) {
         loop_defer(c->loop, LOOP_STAGE_WRITE, &c->work);
     }

@@ -5,6 +5,7 @@
  * nobody else includes it. One loop. An idle connection is this struct and nothing more: the queue, the TLS session, the
  * deadline and the local address are made when first used, and received bytes land in the loop's scratch.
  */
+#include "base/buf_queue.h"
 #include "io/conn.h"
 #include "io/tls.h"
 
@@ -20,16 +21,6 @@ enum conn_state {
     CONN_LINGERING, /* our side is shut; input is thrown away until the peer's end, so that no reset eats our last bytes */
     CONN_CLOSED,    /* waits for its memory to be freed */
     CONN_STATE_N,
-};
-
-/* References waiting to be written; a ring that grows by doubling and is bounded by bytes and entries. */
-struct conn_queue {
-    struct buf **ring;
-    unsigned cap; /* a power of two */
-    unsigned head;
-    unsigned n;
-    size_t head_done; /* bytes of the first that are out */
-    size_t bytes;
 };
 
 struct conn_tls;
@@ -59,7 +50,7 @@ struct conn {
     struct loop_task work; /* LOOP_STAGE_WRITE */
     struct loop_task
         at_free; /* waits while detached: a loop that is freed does not wait for lingering peers */
-    struct conn_queue queue;
+    struct buf_queue queue;
     struct conn_tls *tls;
     struct tls_context *sniffed; /* SNIFFING: what is used when the first byte is TLS */
     struct conn_connecting *connecting;

@@ -40,7 +40,7 @@ _Static_assert(ARRAY_LEN(transitions) == HTTP_CONN_STATE_N, "one row a state");
 
 static void set_state(struct http_conn *hc, enum http_conn_state state)
 {
-    const struct http_server_config *config = &hc->worker->server->config;
+    const struct http_server_config *config = &hc->link.worker->server->config;
     if (state == hc->state) {
         return;
     }
@@ -81,23 +81,20 @@ static void arm(struct http_conn *hc, int64_t now)
 
 void http_conn_set_deadline(struct http_conn *hc, unsigned ms)
 {
-    int64_t now = loop_now_ns(hc->worker->loop);
+    int64_t now = loop_now_ns(hc->link.worker->loop);
     hc->deadline_ns = ms ? now + ms * NS_PER_MS : 0;
-    hc->progress = conn_bytes_out(hc->c);
+    hc->progress = conn_bytes_out(hc->link.c);
     arm(hc, now);
 }
 
-static void refuse(struct http_conn *hc, int status, const struct error *err);
-static void refuse_exchange(struct http_conn *hc, int status, const struct error *err);
-
 static void expire_output(struct http_conn *hc)
 {
-    if (conn_queued(hc->c) == 0 && !hc->file) {
+    if (conn_queued(hc->link.c) == 0 && !hc->file) {
         hc->deadline_ns = 0;
-    } else if (conn_bytes_out(hc->c) != hc->progress) {
-        http_conn_set_deadline(hc, hc->worker->server->config.body_timeout_ms);
+    } else if (conn_bytes_out(hc->link.c) != hc->progress) {
+        http_conn_set_deadline(hc, hc->link.worker->server->config.body_timeout_ms);
     } else {
-        log_info("%s: does not read its answer, closing", conn_peer(hc->c)->text);
+        log_info("%s: does not read its answer, closing", conn_peer(hc->link.c)->text);
         http_conn_close(hc);
     }
 }
@@ -111,11 +108,11 @@ static void expire(struct http_conn *hc)
         break;
     case HTTP_CONN_HEAD:
         error_set(&err, -ETIMEDOUT, "", "the request took too long to arrive");
-        refuse(hc, 408, &err);
+        http_carrier_refuse(&hc->on, 408, &err);
         break;
     case HTTP_CONN_BODY:
         error_set(&err, -ETIMEDOUT, "", "the body took too long to arrive");
-        refuse_exchange(hc, 408, &err);
+        http_carrier_refuse(&hc->on, 408, &err);
         break;
     case HTTP_CONN_REPLY:
     case HTTP_CONN_FLUSH:
@@ -130,7 +127,7 @@ static void expire(struct http_conn *hc)
 static void on_timer(void *user)
 {
     struct http_conn *hc = user;
-    int64_t now = loop_now_ns(hc->worker->loop);
+    int64_t now = loop_now_ns(hc->link.worker->loop);
     hc->timer_ns = 0;
     if (hc->deadline_ns == 0) {
         return;
@@ -144,15 +141,6 @@ static void on_timer(void *user)
 
 /* ---- life ---- */
 
-static void release_file(struct http_conn *hc)
-{
-    if (hc->file) {
-        close(hc->file->fd);
-        free(hc->file);
-        hc->file = NULL;
-    }
-}
-
 static void free_conn(struct http_conn *hc)
 {
     out_done(&hc->in);
@@ -160,25 +148,18 @@ static void free_conn(struct http_conn *hc)
     free(hc);
 }
 
-/* The exchange ends without a handler: the handler's reference goes. */
-static void drop_reply(struct http_conn *hc)
-{
-    hc->reply->state = HTTP_REPLY_DONE;
-    http_reply_unref(hc->reply);
-}
-
 /* The transport has been dealt with. */
 static void end(struct http_conn *hc)
 {
     if (hc->state == HTTP_CONN_BODY) {
-        drop_reply(hc);
+        http_carrier_drop(&hc->on);
     }
-    struct http_reply *p = TAKE_PTR(hc->reply);
-    hc->c = NULL;
+    struct http_reply *p = TAKE_PTR(hc->on.reply);
+    hc->link.c = NULL;
     hc->state = HTTP_CONN_CLOSED;
     hc->timer = loop_timer_free(hc->timer);
-    release_file(hc);
-    http_worker_remove(hc->worker, hc);
+    hc->file = http_file_free(hc->file);
+    http_worker_remove(hc->link.worker, &hc->link);
     if (p) {
         http_reply_client_gone(p);
     }
@@ -190,29 +171,28 @@ static void end(struct http_conn *hc)
 void http_conn_close(struct http_conn *hc)
 {
     if (hc->state != HTTP_CONN_CLOSED) {
-        conn_close(hc->c);
+        conn_close(hc->link.c);
         end(hc);
     }
 }
 
 static void close_gracefully(struct http_conn *hc)
 {
-    conn_close_gracefully(hc->c, HTTP_CLOSE_MS);
+    conn_close_gracefully(hc->link.c, HTTP_CLOSE_MS);
     end(hc);
 }
 
-struct conn *http_conn_upgrade(struct http_conn *hc, struct bytes head, struct out *ret_rest)
+struct conn *http_conn_upgrade(struct http_carrier *on, struct bytes head, struct out *ret_rest)
 {
-    struct conn *c = hc->c;
+    struct http_conn *hc = CONTAINER_OF(on, struct http_conn, on);
+    struct conn *c = hc->link.c;
     assert(hc->state != HTTP_CONN_BODY); /* a handler has it */
-    struct http_reply *p = TAKE_PTR(hc->reply);
     out_bytes(ret_rest, hc->processing ? hc->view : out_view(&hc->in));
     conn_send_bytes(c, head);
     if (hc->paused) {
         conn_read_resume(c);
     }
-    p->conn = NULL;
-    http_reply_unref(p);
+    http_carrier_release(on);
     end(hc);
     return c;
 }
@@ -224,15 +204,15 @@ void http_conn_answered(struct http_conn *hc)
     if (!hc->keep_alive) {
         /* Slow clients get the whole answer: the end comes when the queue is empty, however long that takes. */
         set_state(hc, HTTP_CONN_FLUSH);
-        conn_notify_drained(hc->c, 1);
-    } else if (conn_queued(hc->c) < HTTP_QUEUE_LOW) {
+        conn_notify_drained(hc->link.c, 1);
+    } else if (conn_queued(hc->link.c) < HTTP_QUEUE_LOW) {
         set_state(hc, HTTP_CONN_IDLE);
         if (!hc->processing) {
             run(hc, BYTES(NULL, 0));
         }
     } else {
         set_state(hc, HTTP_CONN_FLUSH);
-        conn_notify_drained(hc->c, HTTP_QUEUE_LOW);
+        conn_notify_drained(hc->link.c, HTTP_QUEUE_LOW);
     }
 }
 
@@ -241,7 +221,7 @@ static void on_writable(void *user)
 {
     struct http_conn *hc = user;
     if (hc->ack > 0) {
-        http_reply_ack(hc->reply, hc->ack);
+        http_reply_ack(hc->on.reply, hc->ack);
         hc->ack = 0;
     }
     if (hc->file) {
@@ -255,46 +235,6 @@ static void on_writable(void *user)
             close_gracefully(hc);
         }
     }
-}
-
-/* ---- refusals ---- */
-
-static const char *code_of(int status)
-{
-    switch (status) {
-    case 400:
-        return "bad-request";
-    case 404:
-        return "not-found";
-    case 405:
-        return "method-not-allowed";
-    case 408:
-        return "request-timeout";
-    case 411:
-        return "length-required";
-    case 413:
-        return "content-too-large";
-    case 414:
-        return "uri-too-long";
-    case 417:
-        return "expectation-failed";
-    case 431:
-        return "header-too-large";
-    case 501:
-        return "not-implemented";
-    case 505:
-        return "http-version-not-supported";
-    default:
-        return "unavailable";
-    }
-}
-
-/* Answers a request that no handler has seen, and ends the connection: what follows on it cannot be trusted. */
-static void refuse(struct http_conn *hc, int status, const struct error *err)
-{
-    log_info("%s: refused with %d, closing: %s", conn_peer(hc->c)->text, status, err->text);
-    hc->keep_alive = false;
-    http_conn_answer_problem(hc, status, code_of(status), BYTES(NULL, 0), err);
 }
 
 /* ---- requests ---- */
@@ -312,8 +252,8 @@ static int check_head(struct http_conn *hc, const struct textmsg *m, struct erro
 {
     struct textmsg_framing framing;
     hc->keep_alive = false;
-    hc->http10 = m->minor == 0;
-    hc->head_method = bytes_equal_str(textmsg_bytes(m, m->method), "HEAD");
+    hc->on.http10 = m->minor == 0;
+    hc->on.head_method = bytes_equal_str(textmsg_bytes(m, m->method), "HEAD");
     if (m->major != 1) {
         error_set(err, -EPROTONOSUPPORT, "", "only HTTP/1.1 and HTTP/1.0 are spoken here");
         return 505;
@@ -324,141 +264,46 @@ static int check_head(struct http_conn *hc, const struct textmsg *m, struct erro
     }
     bool must_have_body = bytes_equal_str(textmsg_bytes(m, m->method), "POST") ||
                           bytes_equal_str(textmsg_bytes(m, m->method), "PUT");
-    if (hc->http10 && must_have_body && textmsg_field_count(m, "Content-Length") == 0) {
+    if (hc->on.http10 && must_have_body && textmsg_field_count(m, "Content-Length") == 0) {
         /* In 1.1 neither length nor coding means no body; in 1.0 it used to mean: until close, which no answer survives. */
         error_set(err, -EBADMSG, "", "a body in HTTP/1.0 needs a Content-Length");
         return 411;
     }
     hc->body = framing.body;
     hc->body_left = framing.length;
-    hc->body_mark = 0;
-    hc->unread_body = framing.body != TEXTMSG_BODY_NONE;
+    hc->on.body_mark = 0;
+    hc->on.unread_body = framing.body != TEXTMSG_BODY_NONE;
     hc->keep_alive = may_keep_alive(m);
     return 0;
-}
-
-static void answer_options(struct http_conn *hc, unsigned allow)
-{
-    char buf[HTTP_ALLOW_MAX];
-    _cleanup_(out_done) struct out lines = {0};
-    struct buf *none = NULL;
-    out_printf(&lines, "Allow: %s\r\n", http_allow_format(allow, buf));
-    drop_reply(hc);
-    http_conn_answer(hc, 204, out_view(&lines), &none);
-}
-
-static void answer_no_route(struct http_conn *hc, unsigned allow)
-{
-    char buf[HTTP_ALLOW_MAX];
-    struct error err;
-    _cleanup_(out_done) struct out lines = {0};
-    drop_reply(hc);
-    if (allow == 0) {
-        error_set(&err, -ENOENT, "", "there is nothing at this path");
-        http_conn_answer_problem(hc, 404, code_of(404), BYTES(NULL, 0), &err);
-        return;
-    }
-    http_allow_format(allow, buf);
-    out_printf(&lines, "Allow: %s\r\n", buf);
-    error_set(&err, -EPERM, "", "this path takes %s", buf);
-    http_conn_answer_problem(hc, 405, code_of(405), out_view(&lines), &err);
-}
-
-static size_t max_body(const struct http_conn *hc)
-{
-    size_t max = hc->reply->req.route->max_body_bytes;
-    return max ? max : hc->worker->server->config.max_body_bytes;
-}
-
-/* Finds the route; false when the request has been answered without one. */
-static bool route(struct http_conn *hc)
-{
-    struct http_match match;
-    struct http_request *req = &hc->reply->req;
-    if (req->path[0] == '*') {
-        answer_options(hc, ~0u);
-        return false;
-    }
-    http_router_match(hc->worker->server->router, req->method, BYTES_STR(req->path), &match);
-    if (match.route) {
-        http_request_route_to(req, &match);
-        return true;
-    }
-    if (req->method == HTTP_OPTIONS && match.allow) {
-        answer_options(hc, match.allow);
-    } else {
-        answer_no_route(hc, match.allow);
-    }
-    return false;
-}
-
-/* RFC 9110 10.1.1. Returns 0 or the status to refuse with; *ret_continue: the client waits for leave to send. */
-static int check_body(struct http_conn *hc, bool *ret_continue, struct error *err)
-{
-    const char *expect = http_request_header(&hc->reply->req, "Expect");
-    *ret_continue = false;
-    if (hc->body == TEXTMSG_BODY_LENGTH && hc->body_left > max_body(hc)) {
-        error_set(err, -EFBIG, "", "the body is larger than %zu bytes", max_body(hc));
-        return 413;
-    }
-    if (expect && !hc->http10) {
-        if (!textmsg_same(BYTES_STR(expect), "100-continue")) {
-            error_set(err, -EOPNOTSUPP, "", "no expectation but 100-continue is understood");
-            return 417;
-        }
-        *ret_continue = hc->unread_body;
-    }
-    return 0;
-}
-
-/* The guard may answer at once or later; either way the exchange is its own then. */
-static bool guard(struct http_conn *hc)
-{
-    const struct http_server_config *config = &hc->worker->server->config;
-    struct http_reply *p = hc->reply;
-    return !config->guard || config->guard(config->guard_user, &p->req, p);
-}
-
-static void refuse_exchange(struct http_conn *hc, int status, const struct error *err)
-{
-    drop_reply(hc);
-    refuse(hc, status, err);
 }
 
 static void begin_request(struct http_conn *hc, const struct textmsg *m, size_t head_len)
 {
     struct error err;
-    bool leave_to_send;
-    hc->id.request++;
+    hc->on.number++;
     int status = check_head(hc, m, &err);
-    if (status == 0) {
-        status = http_request_build(m, head_len, hc, &hc->reply, &err);
-    }
     if (status != 0) {
-        refuse(hc, status, &err);
+        http_carrier_refuse(&hc->on, status, &err);
         return;
     }
-    /* m is not looked at any more: handlers may lead to other connections' requests, which use the same parser. */
-    if (!route(hc)) {
-        return;
-    }
-    status = check_body(hc, &leave_to_send, &err);
-    if (status != 0) {
-        refuse_exchange(hc, status, &err);
-        return;
-    }
-    set_state(hc, HTTP_CONN_REPLY);
-    if (!guard(hc)) {
-        return;
-    }
-    if (!hc->unread_body) {
-        http_reply_dispatch(hc->reply);
-        return;
-    }
-    textmsg_chunked_init(&hc->chunked, max_body(hc));
+    uint64_t announced = hc->body == TEXTMSG_BODY_LENGTH ? hc->body_left
+                         : hc->on.unread_body            ? HTTP_BODY_UNKNOWN
+                                                         : 0;
+    http_carrier_begin(&hc->on, m, head_len, announced);
+}
+
+void http_conn_hand_over(struct http_carrier *on)
+{
+    set_state(CONTAINER_OF(on, struct http_conn, on), HTTP_CONN_REPLY);
+}
+
+void http_conn_read_body(struct http_carrier *on, bool leave)
+{
+    struct http_conn *hc = CONTAINER_OF(on, struct http_conn, on);
+    textmsg_chunked_init(&hc->chunked, http_carrier_max_body(on));
     set_state(hc, HTTP_CONN_BODY);
-    if (leave_to_send && hc->view.len == 0) {
-        conn_send_bytes(hc->c, BYTES_STR("HTTP/1.1 100 Continue\r\n\r\n"));
+    if (leave && hc->view.len == 0) {
+        conn_send_bytes(hc->link.c, BYTES_STR("HTTP/1.1 100 Continue\r\n\r\n"));
     }
 }
 
@@ -471,7 +316,7 @@ static void advance(struct http_conn *hc, size_t n)
 static bool read_head(struct http_conn *hc)
 {
     struct error err;
-    struct textmsg *m = hc->msg ? hc->msg : &hc->worker->msg;
+    struct textmsg *m = hc->msg ? hc->msg : &hc->link.worker->msg;
     if (!hc->msg) {
         textmsg_init(m, TEXTMSG_REQUEST, "HTTP", &limits);
     }
@@ -482,9 +327,9 @@ static bool read_head(struct http_conn *hc)
         return false;
     }
     if (r < 0) {
-        hc->head_method = false;
-        hc->http10 = false;
-        refuse(hc, r == -ENAMETOOLONG ? 414 : r == -E2BIG ? 431 : 400, &err);
+        hc->on.head_method = false;
+        hc->on.http10 = false;
+        http_carrier_refuse(&hc->on, r == -ENAMETOOLONG ? 414 : r == -E2BIG ? 431 : 400, &err);
         return true;
     }
     struct textmsg *own = TAKE_PTR(hc->msg);
@@ -496,29 +341,14 @@ static bool read_head(struct http_conn *hc)
 
 /* ---- bodies ---- */
 
-static void finish_body(struct http_conn *hc)
-{
-    hc->unread_body = false;
-    set_state(hc, HTTP_CONN_REPLY);
-    http_reply_dispatch(hc->reply);
-}
-
 /* False: refused. */
 static bool take_piece(struct http_conn *hc, struct bytes piece)
 {
-    struct error err;
-    struct http_request *req = &hc->reply->req;
-    if (http_request_append(req, piece, max_body(hc)) < 0) {
-        error_set(&err, -ENOMEM, "", "out of memory");
-        refuse_exchange(hc, 503, &err);
-        return false;
+    int r = http_carrier_take_body(&hc->on, piece);
+    if (r > 0) {
+        http_conn_set_deadline(hc, hc->link.worker->server->config.body_timeout_ms);
     }
-    /* One byte now and then is not progress: a body must keep some pace, or it holds its memory for ever. */
-    if (req->body_len - hc->body_mark >= HTTP_BODY_PROGRESS) {
-        hc->body_mark = req->body_len;
-        http_conn_set_deadline(hc, hc->worker->server->config.body_timeout_ms);
-    }
-    return true;
+    return r >= 0;
 }
 
 static bool read_chunked(struct http_conn *hc)
@@ -535,14 +365,14 @@ static bool read_chunked(struct http_conn *hc)
         error_set(&err, r, "",
                   r == -EFBIG ? "the body is larger than %zu bytes"
                               : "the chunked body is malformed",
-                  max_body(hc));
-        refuse_exchange(hc, r == -EFBIG ? 413 : 400, &err);
+                  http_carrier_max_body(&hc->on));
+        http_carrier_refuse(&hc->on, r == -EFBIG ? 413 : 400, &err);
         return true;
     }
     if (!textmsg_chunked_done(&hc->chunked)) {
         return false;
     }
-    finish_body(hc);
+    http_carrier_body_done(&hc->on);
     return true;
 }
 
@@ -556,7 +386,7 @@ static bool read_body(struct http_conn *hc)
     hc->body_left -= n;
     advance(hc, n);
     if (take_piece(hc, piece) && hc->body_left == 0) {
-        finish_body(hc);
+        http_carrier_body_done(&hc->on);
     }
     return true;
 }
@@ -605,9 +435,9 @@ static void keep_rest(struct http_conn *hc, bool fresh)
     if (full != hc->paused) {
         hc->paused = full;
         if (full) {
-            conn_read_pause(hc->c);
+            conn_read_pause(hc->link.c);
         } else {
-            conn_read_resume(hc->c);
+            conn_read_resume(hc->link.c);
         }
     }
 }
@@ -644,7 +474,7 @@ static void on_close(void *user, int r, const struct error *err)
         close_gracefully(hc);
         return;
     }
-    log_debug("%s: gone: %s", conn_peer(hc->c)->text,
+    log_debug("%s: gone: %s", conn_peer(hc->link.c)->text,
               r == 0 ? "closed by the client" : error_name(r));
     http_conn_close(hc);
 }
@@ -655,14 +485,30 @@ static const struct conn_ops ops = {
     .on_close = on_close,
 };
 
+static struct http_carrier *find_carrier(struct http_link *l, uint32_t number)
+{
+    struct http_conn *hc = CONTAINER_OF(l, struct http_conn, link);
+    return hc->on.number == number && hc->state == HTTP_CONN_REPLY ? &hc->on : NULL;
+}
+
+static void close_link(struct http_link *l)
+{
+    http_conn_close(CONTAINER_OF(l, struct http_conn, link));
+}
+
+static const struct http_link_ops link_ops = {.find = find_carrier, .close = close_link};
+
 void http_conn_accept(struct http_worker *w, struct conn *c)
 {
     struct http_conn *hc = mem_new(struct http_conn);
-    hc->c = c;
-    hc->worker = w;
+    hc->link.ops = &link_ops;
+    hc->link.worker = w;
+    hc->link.c = c;
     hc->state = HTTP_CONN_IDLE;
     hc->timer = loop_timer_new(w->loop, on_timer, hc);
-    http_worker_add(w, hc);
+    hc->on.ops = &http_conn_carrier_ops;
+    hc->on.link = &hc->link;
+    http_worker_add(w, &hc->link);
     conn_set_ops(c, &ops, hc);
     conn_set_nodelay(c, true);
     http_conn_set_deadline(hc, w->server->config.idle_timeout_ms);

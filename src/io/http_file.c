@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/http_private.h"
 
+#include "base/mem.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,6 +16,40 @@
  */
 
 #define ETAG_MAX 64
+
+/* ---- sending, for the carriers ---- */
+
+struct http_file *http_file_new(int fd, uint64_t at, uint64_t len)
+{
+    struct http_file *f = mem_new(struct http_file);
+    *f = (struct http_file){.fd = fd, .at = at, .left = len};
+    return f;
+}
+
+struct buf *http_file_next(struct http_file *f, size_t max)
+{
+    size_t want = (size_t)MIN(f->left, (uint64_t)max);
+    _cleanup_buf_ struct buf *b = buf_new(want);
+    ssize_t n = pread(f->fd, b->data, want, (off_t)f->at);
+    if (n <= 0) {
+        return NULL;
+    }
+    b->len = (uint32_t)n;
+    f->at += (uint64_t)n;
+    f->left -= (uint64_t)n;
+    return TAKE_PTR(b);
+}
+
+struct http_file *http_file_free(struct http_file *f)
+{
+    if (f) {
+        close(f->fd);
+        free(f);
+    }
+    return NULL;
+}
+
+/* ---- answering, for the handlers ---- */
 
 static void refuse_file(struct http_reply *p, int fd)
 {
@@ -42,7 +78,7 @@ static void answer(struct http_reply *p, int status, int fd, uint64_t at, uint64
     if (p->gone) {
         close(fd);
     } else {
-        http_conn_answer_file(p->conn, status, out_view(&p->headers), fd, at, len);
+        p->on->ops->answer_file(p->on, status, out_view(&p->headers), fd, at, len);
     }
     http_reply_unref(p);
 }

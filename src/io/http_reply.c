@@ -7,7 +7,7 @@
 #include <errno.h>
 
 /*
- * Answers, from the handler's side. On a media loop they go straight to the connection. On the control loop they become
+ * Answers, from the handler's side. On a media loop they go straight to their carrier. On the control loop they become
  * messages: a whole answer travels in the exchange itself, a streamed one as a message for its head, each write and its
  * end; what the kernel took comes back as acknowledgements, which is how the bound on a stream is kept there.
  */
@@ -34,6 +34,12 @@ static void consume(struct http_reply *p)
 
 /* ---- messages between the loops ---- */
 
+/* Where the answer of a control route goes; NULL when the client has left. */
+static struct http_carrier *find(struct http_reply *p)
+{
+    return http_carrier_find(p->server, &p->link, p->number);
+}
+
 enum stream_step {
     STREAM_BEGIN,
     STREAM_WRITE,
@@ -52,22 +58,22 @@ struct stream_msg {
 static void deliver_stream(struct loop *l, struct loop_msg *m)
 {
     struct stream_msg *s = CONTAINER_OF(m, struct stream_msg, msg);
-    struct http_conn *hc = http_conn_find(s->reply->server, &s->reply->id);
-    if (hc) {
+    struct http_carrier *on = find(s->reply);
+    if (on) {
         switch (s->step) {
         case STREAM_BEGIN:
-            http_conn_stream_begin(hc, s->status, buf_view(s->b));
+            on->ops->stream_begin(on, s->status, buf_view(s->b));
             break;
         case STREAM_WRITE:
-            if (http_conn_stream_write(hc, &s->b, true) < 0) {
-                http_conn_close(hc);
+            if (on->ops->stream_write(on, &s->b, true) < 0) {
+                on->ops->abort(on);
             }
             break;
         case STREAM_END:
-            http_conn_stream_end(hc);
+            on->ops->stream_end(on);
             break;
         case STREAM_ABORT:
-            http_conn_close(hc);
+            on->ops->abort(on);
             break;
         }
     }
@@ -107,12 +113,18 @@ void http_reply_ack(struct http_reply *p, size_t n)
     loop_post(p->server->control, &a->msg);
 }
 
+/* p holds its own reference for the caller: the carrier's goes here. */
+static void answer(struct http_carrier *on, struct http_reply *p)
+{
+    on->ops->answer(on, p->status, out_view(&p->headers), &p->body, p->body ? 1 : 0);
+}
+
 static void deliver_answer(struct loop *l, struct loop_msg *m)
 {
     struct http_reply *p = CONTAINER_OF(m, struct http_reply, msg);
-    struct http_conn *hc = http_conn_find(p->server, &p->id);
-    if (hc) {
-        http_conn_answer(hc, p->status, out_view(&p->headers), &p->body);
+    struct http_carrier *on = find(p);
+    if (on) {
+        answer(on, p);
     }
     http_reply_unref(p);
 }
@@ -136,7 +148,7 @@ void http_reply_dispatch(struct http_reply *p)
         return;
     }
     p->on_control = true;
-    p->conn = NULL;
+    p->on = NULL;
     p->msg.deliver = deliver_request;
     loop_post(p->server->control, &p->msg);
 }
@@ -150,7 +162,7 @@ static void tell_gone(struct http_reply *p)
         return;
     }
     p->gone = true;
-    p->conn = NULL;
+    p->on = NULL;
     list_remove(&p->node);
     if (p->on_gone) {
         p->state = HTTP_REPLY_DONE;
@@ -214,6 +226,7 @@ static void set_type(struct http_reply *p, const char *content_type)
 void http_reply_send(struct http_reply *p, int status, const char *content_type, struct buf **body)
 {
     set_type(p, content_type);
+    p->status = status;
     if (body) {
         p->body = TAKE_PTR(*body);
     }
@@ -222,12 +235,11 @@ void http_reply_send(struct http_reply *p, int status, const char *content_type,
     } else if (p->on_control) {
         p->state = HTTP_REPLY_DONE;
         list_remove(&p->node);
-        p->status = status;
         p->msg.deliver = deliver_answer;
         loop_post(p->req.loop, &p->msg);
     } else {
         p->state = HTTP_REPLY_DONE;
-        http_conn_answer(p->conn, status, out_view(&p->headers), &p->body);
+        answer(p->on, p);
         http_reply_unref(p);
     }
 }
@@ -242,7 +254,7 @@ void http_reply_send_pieces(struct http_reply *p, int status, const char *conten
         return;
     }
     p->state = HTTP_REPLY_DONE;
-    http_conn_answer_pieces(p->conn, status, out_view(&p->headers), pieces, n);
+    p->on->ops->answer(p->on, status, out_view(&p->headers), pieces, n);
     http_reply_unref(p);
 }
 
@@ -264,7 +276,7 @@ void http_reply_begin(struct http_reply *p, int status, const char *content_type
     if (p->on_control) {
         post_stream(p, STREAM_BEGIN, status, buf_copy(out_view(&p->headers)));
     } else {
-        http_conn_stream_begin(p->conn, status, out_view(&p->headers));
+        p->on->ops->stream_begin(p->on, status, out_view(&p->headers));
     }
 }
 
@@ -276,8 +288,8 @@ static int cut(struct http_reply *p)
     if (p->on_control) {
         post_stream(p, STREAM_ABORT, 0, NULL);
     } else {
-        struct http_conn *hc = TAKE_PTR(p->conn);
-        http_conn_close(hc);
+        struct http_carrier *on = TAKE_PTR(p->on);
+        on->ops->abort(on);
     }
     return -ENOBUFS;
 }
@@ -290,7 +302,7 @@ int http_reply_write(struct http_reply *p, struct buf **b)
         return -EPIPE;
     }
     if (!p->on_control) {
-        return http_conn_stream_write(p->conn, &piece, false) < 0 ? cut(p) : 0;
+        return p->on->ops->stream_write(p->on, &piece, false) < 0 ? cut(p) : 0;
     }
     if (p->unacked + piece->len > HTTP_STREAM_MAX) {
         return cut(p);
@@ -307,16 +319,22 @@ void http_reply_end(struct http_reply *p)
         post_stream(p, STREAM_END, 0, NULL);
     } else if (!p->gone) {
         p->state = HTTP_REPLY_DONE;
-        http_conn_stream_end(p->conn);
+        p->on->ops->stream_end(p->on);
     }
     consume(p);
+}
+
+bool http_reply_may_upgrade(const struct http_reply *p)
+{
+    /* HTTP/1.0 has no Upgrade. */
+    return p->on && p->on->ops->upgrade && !p->on->http10;
 }
 
 struct conn *http_reply_upgrade(struct http_reply *p, struct bytes head, struct out *ret_rest)
 {
     assert(p->state == HTTP_REPLY_OWED && !p->on_control && !p->gone);
     p->state = HTTP_REPLY_DONE;
-    struct conn *c = http_conn_upgrade(p->conn, head, ret_rest);
+    struct conn *c = p->on->ops->upgrade(p->on, head, ret_rest);
     http_reply_unref(p);
     return c;
 }

@@ -14,7 +14,7 @@ static int bad(struct error *err, int status, const char *text)
     return status;
 }
 
-/* RFC 9112 3.2: exactly one Host in 1.1; one that contradicts an absolute target is not repaired but refused. */
+/* RFC 9112 3.2: exactly one Host since 1.1; one that contradicts an absolute target is not repaired but refused. */
 static int check_host(const struct textmsg *m, const struct http_target *t, struct error *err)
 {
     struct bytes host = {0};
@@ -23,7 +23,7 @@ static int check_host(const struct textmsg *m, const struct http_target *t, stru
         return bad(err, 400, "Host is repeated");
     }
     if (n == 0) {
-        return m->minor == 0 ? 0 : bad(err, 400, "Host is missing");
+        return m->major == 1 && m->minor == 0 ? 0 : bad(err, 400, "Host is missing");
     }
     textmsg_field(m, "Host", NULL, &host);
     if (!http_authority_valid(host)) {
@@ -78,7 +78,7 @@ static int take_target(struct http_request *r, const struct http_target *t, stru
     return 0;
 }
 
-static struct http_reply *reply_new(const struct http_conn *hc, const struct textmsg *m,
+static struct http_reply *reply_new(const struct http_carrier *on, const struct textmsg *m,
                                     size_t head_len, char **ret_text,
                                     struct http_header **ret_headers)
 {
@@ -94,15 +94,16 @@ static struct http_reply *reply_new(const struct http_conn *hc, const struct tex
     list_init(&p->node);
     *ret_headers = (struct http_header *)(p + 1);
     *ret_text = (char *)(p + 1) + headers + params;
-    p->id = hc->id;
-    p->req.loop = hc->worker->loop;
-    p->req.tls = conn_is_tls(hc->c);
-    p->req.peer = *conn_peer(hc->c);
+    p->link = on->link->id;
+    p->number = on->number;
+    p->req.loop = on->link->worker->loop;
+    p->req.tls = conn_is_tls(on->link->c);
+    p->req.peer = *conn_peer(on->link->c);
     return p;
 }
 
-int http_request_build(const struct textmsg *m, size_t head_len, struct http_conn *hc,
-                       struct http_reply **ret, struct error *err)
+int http_request_build(const struct textmsg *m, size_t head_len, struct http_carrier *on,
+                       struct error *err)
 {
     struct http_target target;
     struct http_header *headers;
@@ -111,7 +112,7 @@ int http_request_build(const struct textmsg *m, size_t head_len, struct http_con
     if (method < 0) {
         return bad(err, 501, "this method is not known here");
     }
-    struct http_reply *p = reply_new(hc, m, head_len, &text, &headers);
+    struct http_reply *p = reply_new(on, m, head_len, &text, &headers);
     if (!p) {
         return bad(err, 503, "out of memory");
     }
@@ -130,9 +131,9 @@ int http_request_build(const struct textmsg *m, size_t head_len, struct http_con
         free(p);
         return status;
     }
-    p->server = http_server_ref(hc->worker->server);
-    p->conn = hc;
-    *ret = p;
+    p->server = http_server_ref(on->link->worker->server);
+    p->on = on;
+    on->reply = p;
     return 0;
 }
 

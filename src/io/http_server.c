@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/http_private.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <assert.h>
@@ -24,7 +25,7 @@ static void grow(struct http_worker *w)
     w->n_slots = n;
 }
 
-void http_worker_add(struct http_worker *w, struct http_conn *hc)
+void http_worker_add(struct http_worker *w, struct http_link *l)
 {
     if (w->first_free == UINT32_MAX) {
         grow(w);
@@ -32,40 +33,52 @@ void http_worker_add(struct http_worker *w, struct http_conn *hc)
     uint32_t at = w->first_free;
     struct http_slot *slot = &w->slots[at];
     w->first_free = slot->next_free;
-    slot->conn = hc;
+    slot->link = l;
     slot->generation++;
-    hc->id = (struct http_conn_id){.worker = w->index, .slot = at, .generation = slot->generation};
+    l->id = (struct http_link_id){.worker = w->index, .slot = at, .generation = slot->generation};
     atomic_fetch_add_explicit(&w->server->live, 1, memory_order_relaxed);
 }
 
-void http_worker_remove(struct http_worker *w, struct http_conn *hc)
+void http_worker_remove(struct http_worker *w, struct http_link *l)
 {
-    struct http_slot *slot = &w->slots[hc->id.slot];
-    assert(slot->conn == hc);
-    slot->conn = NULL;
+    struct http_slot *slot = &w->slots[l->id.slot];
+    assert(slot->link == l);
+    slot->link = NULL;
     slot->next_free = w->first_free;
-    w->first_free = hc->id.slot;
+    w->first_free = l->id.slot;
     atomic_fetch_sub_explicit(&w->server->live, 1, memory_order_relaxed);
 }
 
-struct http_conn *http_conn_find(struct http_server *s, const struct http_conn_id *id)
+struct http_carrier *http_carrier_find(struct http_server *s, const struct http_link_id *id,
+                                       uint32_t number)
 {
     const struct http_worker *w = s->workers[id->worker];
     const struct http_slot *slot = &w->slots[id->slot];
     assert(loop_is_current(w->loop));
-    if (!slot->conn || slot->generation != id->generation) {
+    if (!slot->link || slot->generation != id->generation) {
         return NULL;
     }
-    struct http_conn *hc = slot->conn;
-    return hc->id.request == id->request && hc->state == HTTP_CONN_REPLY ? hc : NULL;
+    return slot->link->ops->find(slot->link, number);
+}
+
+/* Formatted once a second and loop. */
+const char *http_worker_date(struct http_worker *w)
+{
+    int64_t now_s = clock_wall_ns() / NS_PER_S;
+    if (w->date_s != now_s) {
+        http_date_format(now_s, w->date);
+        w->date_s = now_s;
+    }
+    return w->date;
 }
 
 static void close_connections(struct loop *l, void *arg)
 {
     struct http_worker *w = arg;
     for (uint32_t i = 0; i < w->n_slots; i++) {
-        if (w->slots[i].conn) {
-            http_conn_close(w->slots[i].conn);
+        struct http_link *link = w->slots[i].link;
+        if (link) {
+            link->ops->close(link);
         }
     }
 }

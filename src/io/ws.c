@@ -546,8 +546,7 @@ struct ws *ws_accept(struct http_request *req, struct http_reply *reply, const c
     struct error err = {0};
     _cleanup_(out_done) struct out head = {0};
     int status = ws_handshake_judge(req, protocol, &head, &err);
-    if (status == 0 && reply->conn && reply->conn->http10) {
-        /* HTTP/1.0 has no Upgrade. */
+    if (status == 0 && !reply->gone && !http_reply_may_upgrade(reply)) {
         error_set(&err, -EPROTO, "", "a WebSocket handshake needs HTTP/1.1");
         status = 426;
     }

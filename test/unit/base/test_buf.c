@@ -2,6 +2,9 @@
 #include "../unit.h"
 
 #include "base/buf.h"
+#include "base/buf_queue.h"
+
+#include <stdio.h>
 
 static void test_last_unref_returns_the_memory(void **state)
 {
@@ -37,12 +40,39 @@ static void test_out_grows_and_terminates(void **state)
     out_done(&o);
 }
 
+static void test_a_queue_keeps_order_and_place(void **state)
+{
+    struct buf_queue q = {0};
+    struct iovec iov[3];
+    char text[8];
+    for (int i = 0; i < 5; i++) {
+        snprintf(text, sizeof(text), "%d%d", i, i);
+        buf_queue_push(&q, buf_from_str(text));
+    }
+    buf_queue_consume(&q, 3);
+    assert_int_equal(buf_live_count(), 4);
+    for (int i = 5; i < 12; i++) {
+        snprintf(text, sizeof(text), "%c%c", 'a' + i, 'a' + i);
+        buf_queue_push(&q, buf_from_str(text));
+    }
+    assert_int_equal(q.n, 11);
+    assert_int_equal(q.bytes, 21);
+    assert_int_equal(buf_queue_vectors(&q, iov, 3), 3);
+    assert_true(bytes_equal_str(BYTES(iov[0].iov_base, iov[0].iov_len), "1"));
+    assert_true(bytes_equal_str(BYTES(iov[1].iov_base, iov[1].iov_len), "22"));
+    assert_true(bytes_equal_str(buf_view(buf_queue_at(&q, 10)), "ll"));
+    buf_queue_clear(&q);
+    assert_int_equal(q.bytes, 0);
+    assert_int_equal(buf_live_count(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_last_unref_returns_the_memory),
         cmocka_unit_test(test_a_reader_stops_at_its_end),
         cmocka_unit_test(test_out_grows_and_terminates),
+        cmocka_unit_test(test_a_queue_keeps_order_and_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
