@@ -51,11 +51,10 @@ test/e2e/node_modules/.package-lock.json: test/e2e/package-lock.json
 	@cd test/e2e && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# What takes minutes, or programs of some size (OBS, VLC); and reading for a minute what the short test reads for seconds.
+# What takes minutes and hours, or programs of some size (OBS, VLC): all parts in order, or `make test-long LONG="vlc soak"`.
 test-long: test-unit test/e2e/node_modules/.package-lock.json
 	@tools/deps test-long
-	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) MAST_LONG=1 \
-		node --test --test-concurrency=1 rtmp.test.mjs leak.test.mjs long/*.test.mjs
+	@MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) tools/test-long $(LONG)
 
 bench: build
 	@tools/deps bench

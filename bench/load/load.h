@@ -47,6 +47,7 @@ struct tally {
     uint64_t lost;     /* frame numbers skipped */
     uint64_t closed;   /* connections that ended */
     uint64_t playing;  /* players that got their first frame */
+    int64_t gap_ns;    /* the longest that a player waited from one frame to the next */
     struct hist late;
 };
 
@@ -55,6 +56,7 @@ struct frames {
     bool started;
     bool probe; /* its lateness counts */
     uint32_t last;
+    int64_t last_ns; /* when it came */
 };
 void tally_frame(struct tally *t, struct frames *f, const uint8_t *head, size_t n, int64_t now_ns);
 
@@ -106,6 +108,7 @@ struct ws_player {
     uint8_t header_len;
     uint8_t header[10];
     uint8_t opcode;
+    bool pinged; /* wants a pong; who sends it clears this */
     uint64_t left;
     uint16_t head_len;
     uint8_t head[HEAD_MAX];
@@ -129,6 +132,48 @@ int rtmp_feed(struct rtmp_player *p, struct frames *f, struct tally *t, const st
               const uint8_t *data, size_t n, uint8_t *out, size_t cap, size_t *ret_out);
 int ws_feed(struct ws_player *p, struct frames *f, struct tally *t, const uint8_t *data, size_t n);
 
+/*
+ * HLS: one rendition, its requests one after the other on one connection. Low-latency players reload by blocking and fetch
+ * parts; others fetch whole segments. Every body is searched for marks.
+ */
+#define HLS_QUEUE 32
+#define HLS_URI   256
+
+struct hls_player {
+    bool low_latency;
+    char list
+        [HLS_URI]; /* path of the media playlist; empty until the master playlist has named it */
+    char map[HLS_URI];
+    bool has_map;
+    char queue[HLS_QUEUE][HLS_URI];
+    unsigned queued, taken;
+    uint64_t next_msn; /* of what has not been queued yet */
+    uint64_t next_part;
+    uint64_t list_msn; /* of the last playlist: must not fall */
+    uint64_t bad;      /* answers that a player cannot use, other than "not now" */
+    uint64_t backwards;
+    uint64_t skipped;      /* segments that slid out before this player got them */
+    uint64_t unavailable;  /* "not now": 503, and playlists that have ended */
+    int64_t not_before_ns; /* of the next request */
+    bool asked;
+    enum {
+        HLS_MASTER,
+        HLS_LIST,
+        HLS_MAP,
+        HLS_MEDIA
+    } what;
+    uint8_t *body;
+    size_t len, cap, head_len, total;
+    int status;
+};
+void hls_init(struct hls_player *p, bool low_latency);
+void hls_done(struct hls_player *p);
+/* The next request, when one is due; 0 otherwise. base is the path of the stream, without slashes around it. */
+size_t hls_ask(struct hls_player *p, const char *host, const char *base, int64_t now, char *out,
+               size_t cap);
+int hls_feed(struct hls_player *p, struct frames *f, struct tally *t, const uint8_t *data,
+             size_t n);
+
 /* ---- the publisher ---- */
 
 struct publish {
@@ -136,7 +181,8 @@ struct publish {
     unsigned audio_kbps; /* 0 = video only */
     unsigned fps;
     unsigned gop;   /* frames */
-    double seconds; /* 0 = until the connection ends */
+    double seconds; /* 0 = until the connection ends, or SIGTERM */
+    double report;  /* every so many seconds: by how much frames were sent too late, at most */
 };
 int publish_run(const struct target *t, const struct publish *p);
 

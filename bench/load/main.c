@@ -4,7 +4,7 @@
  * turns, ten times a second, so that the tool needs far less of its core than the server of its own; they are counted in
  * full (bytes, frames, what is missing), only their lateness is not looked at.
  *
- * mast-load publish --url rtmp://127.0.0.1:1935/live/x [--kbps 600] [--audio-kbps 64] [--fps 25] [--gop 50] [--seconds N]
+ * mast-load publish --url rtmp://127.0.0.1:1935/live/x [--kbps 600] [--audio-kbps 64] [--fps 25] [--gop 50] [--seconds N] [--report N]
  * mast-load play    --url rtmp://...|ws://.../mse [--clients 1000] [--rate 500] [--probes 100] [--warmup 5] [--seconds 15]
  *
  * play prints one JSON object: what was received while measuring, how late, and what share of a core the tool itself took.
@@ -256,6 +256,8 @@ static int read_options(struct options *o, int argc, char **argv)
             o->warmup = atof(v);
         } else if (strcmp(k, "--seconds") == 0) {
             o->seconds = o->publish.seconds = atof(v);
+        } else if (strcmp(k, "--report") == 0) {
+            o->publish.report = atof(v);
         } else if (strcmp(k, "--kbps") == 0) {
             o->publish.kbps = (unsigned)atoi(v);
         } else if (strcmp(k, "--audio-kbps") == 0) {

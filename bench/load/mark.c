@@ -85,7 +85,11 @@ void tally_frame(struct tally *t, struct frames *f, const uint8_t *head, size_t 
     } else if (t->measuring && m.number > f->last + 1) {
         t->lost += m.number - f->last - 1;
     }
+    if (f->last_ns && now - f->last_ns > t->gap_ns) {
+        t->gap_ns = now - f->last_ns;
+    }
     f->last = m.number;
+    f->last_ns = now;
     if (t->measuring) {
         t->frames++;
         if (f->probe) {

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,14 @@ struct out_state {
     int fd;
     uint8_t *frame;
 };
+
+static volatile sig_atomic_t stopping;
+
+static void on_term(int sig)
+{
+    (void)sig;
+    stopping = 1;
+}
 
 static int send_all(int fd, const uint8_t *p, size_t n)
 {
@@ -184,6 +193,43 @@ static void sleep_until(int64_t when)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
 }
 
+/* What an encoder says when its user presses stop. */
+static int say_goodbye(int fd, const struct target *t)
+{
+    uint8_t out[1024];
+    uint8_t body[512];
+    size_t n = amf_string(body, "FCUnpublish");
+    n += amf_number(body + n, 4);
+    body[n++] = 5;
+    n += amf_string(body + n, t->name);
+    size_t at = rtmp_command(out, 3, 0, body, n, 20);
+    n = amf_string(body, "deleteStream");
+    n += amf_number(body + n, 5);
+    body[n++] = 5;
+    n += amf_number(body + n, 1);
+    at += rtmp_command(out + at, 3, 0, body, n, 20);
+    return send_all(fd, out, at);
+}
+
+/* How late frames were sent tells whether a stall that players saw was ours. */
+struct punctual {
+    int64_t next_ns, late_ns;
+};
+
+static void report(struct punctual *p, double seconds, int64_t due)
+{
+    int64_t now = now_ns();
+    p->late_ns = now - due > p->late_ns ? now - due : p->late_ns;
+    if (seconds > 0 && now >= p->next_ns) {
+        if (p->next_ns) {
+            printf("{\"late_ms\":%lld}\n", (long long)(p->late_ns / 1000000));
+            fflush(stdout);
+            p->late_ns = 0;
+        }
+        p->next_ns = now + (int64_t)(seconds * 1e9);
+    }
+}
+
 static int run_frames(struct out_state *s, const struct publish *p)
 {
     /* A key frame is four times the others; the sizes come out at the bitrate asked for. */
@@ -193,7 +239,8 @@ static int run_frames(struct out_state *s, const struct publish *p)
     int64_t start = now_ns();
     uint32_t frame = 0;
     uint64_t audio = 0;
-    while (p->seconds == 0 || frame < p->seconds * p->fps) {
+    struct punctual punctual = {0};
+    while (!stopping && (p->seconds == 0 || frame < p->seconds * p->fps)) {
         int64_t video_at = start + (int64_t)frame * 1000000000 / p->fps;
         int64_t audio_at = start + (int64_t)(audio * 1024 * 1000000000ull / 44100);
         bool next_is_audio = p->audio_kbps > 0 && audio_at < video_at;
@@ -207,6 +254,7 @@ static int run_frames(struct out_state *s, const struct publish *p)
             bool key = frame % p->gop == 0;
             r = send_video(s, frame, key, ms, (size_t)(key ? plain * 4 : plain));
             frame++;
+            report(&punctual, p->report, video_at);
         }
         if (r < 0 || drain(s->fd) < 0) {
             fprintf(stderr, "load: the server ended the publication\n");
@@ -228,9 +276,14 @@ int publish_run(const struct target *t, const struct publish *p)
     }
     setsockopt(s.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     s.frame = malloc(FRAME_MAX);
+    struct sigaction term = {.sa_handler = on_term};
+    sigaction(SIGTERM, &term, NULL);
     int r = s.frame && say_hello(s.fd, t) == 0 && send_headers(&s, p->audio_kbps > 0) == 0
                 ? run_frames(&s, p)
                 : 1;
+    if (r == 0) {
+        r = say_goodbye(s.fd, t) < 0;
+    }
     close(s.fd);
     free(s.frame);
     return r;

@@ -69,6 +69,7 @@ int ws_feed(struct ws_player *p, struct frames *f, struct tally *t, const uint8_
             if (p->header_len == header_need(p)) {
                 header_done(p);
             }
+            p->pinged |= p->opcode == 9;
             continue;
         }
         size_t part = (size_t)(end - data) < p->left ? (size_t)(end - data) : (size_t)p->left;
