@@ -89,6 +89,7 @@ static void copy_request(struct access_ticket *t, const struct access_request *r
     r->proof_challenge = copy_text(req->proof_challenge);
     r->proof_response = copy_text(req->proof_response);
     r->token = copy_text(req->token);
+    r->cookie = copy_text(req->cookie);
     r->origin = copy_text(req->origin);
     if (req->peer) {
         memcpy(&t->peer, req->peer, address_size(req->peer));
@@ -109,6 +110,7 @@ static void ticket_free(struct access_ticket *t)
     free_text(r->proof_challenge);
     free_text(r->proof_response);
     free_text(r->token);
+    free_text(r->cookie);
     free_text(r->origin);
     engine_unref(t->e);
     free(t);

@@ -47,6 +47,7 @@ struct access_request {
     const char *proof_challenge;
     const char *proof_response;
     const char *token;  /* Bearer */
+    const char *cookie; /* the secret of a session that was opened by logging in (HTTP only) */
     const char *origin; /* WebSocket and page requests */
     const struct sockaddr *peer;
     bool encrypted;
@@ -84,6 +85,11 @@ void access_revoke(struct engine *e, uint64_t serial);
  */
 struct access_answerer {
     void (*ask)(void *user, struct access_ticket *t);
+    /*
+     * Whether what was granted with this serial still holds; asked when a session attaches, because access_revoke() reaches
+     * only those that have: an answer may be on its way while its serial is revoked. Any media loop; NULL = yes.
+     */
+    bool (*holds)(void *user, uint64_t serial);
     void *user;
 };
 const struct access_request *access_ticket_request(const struct access_ticket *t);

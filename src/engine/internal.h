@@ -136,6 +136,8 @@ struct session {
     char agent[64];
 };
 
+/* -EACCES when its grant was revoked before it could attach. Right before session_attach(), in the same callback. */
+int session_check(const struct session *s, struct error *err);
 void session_attach(struct session *s);
 void session_detach(struct session *s);
 struct session_id session_id(const struct session *s);

@@ -95,6 +95,7 @@ static struct feed *feed_new(const struct publisher *p)
 static int attach(struct publisher *p, const char *path, struct error *err)
 {
     int r = stream_path_check(path, err);
+    r = r < 0 ? r : session_check(&p->s, err);
     if (r < 0) {
         return r;
     }

@@ -267,6 +267,7 @@ static int attach(struct reader *r, const char *path, struct error *err)
 {
     struct engine_loop *el = r->s.el;
     int x = stream_path_check(path, err);
+    x = x < 0 ? x : session_check(&r->s, err);
     if (x == 0) {
         x = stream_get(r->s.e, el, path, r->wait, &r->s.stream, err);
     }

@@ -54,6 +54,15 @@ static void watch_expiry(struct engine_loop *el)
     }
 }
 
+int session_check(const struct session *s, struct error *err)
+{
+    const struct access_answerer *a = &s->e->config.access;
+    if (s->serial == 0 || !a->holds || a->holds(a->user, s->serial)) {
+        return 0;
+    }
+    return error_set(err, -EACCES, "access", "access was revoked");
+}
+
 void session_attach(struct session *s)
 {
     struct engine_loop *el = s->el;

@@ -64,9 +64,14 @@ const char *http_request_param(const struct http_request *r,
 const char *http_request_header(const struct http_request *r, const char *name);
 /* Decoded value of a query key into buf; false when absent or too long. */
 bool http_request_query_get(const struct http_request *r, const char *key, char *buf, size_t size);
+/* The i-th of them, for those that may come in several lines. */
+const char *http_request_header_at(const struct http_request *r, const char *name, unsigned i);
 struct bytes http_request_body(const struct http_request *r);
 const struct conn_addr *http_request_peer(const struct http_request *r);
 bool http_request_is_tls(const struct http_request *r);
+/* For the guard, when it believes a proxy: who the client behind it is, and whether that one came by TLS. */
+void http_request_set_client(struct http_request *r, const struct sockaddr_storage *client,
+                             bool tls);
 /* Loop the connection lives on. */
 struct loop *http_request_loop(const struct http_request *r);
 const struct http_route *http_request_route(const struct http_request *r);

@@ -2,8 +2,10 @@
 #include "io/http_private.h"
 
 #include "base/mem.h"
+#include "io/conn_private.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <strings.h>
 
 #define BODY_FIRST 4096
@@ -204,6 +206,16 @@ const char *http_request_header(const struct http_request *r, const char *name)
     return NULL;
 }
 
+const char *http_request_header_at(const struct http_request *r, const char *name, unsigned i)
+{
+    for (unsigned k = 0; k < r->n_headers; k++) {
+        if (strcasecmp(r->headers[k].name, name) == 0 && i-- == 0) {
+            return r->headers[k].value;
+        }
+    }
+    return NULL;
+}
+
 bool http_request_query_get(const struct http_request *r, const char *key, char *buf, size_t size)
 {
     return http_query_get(r->query, key, buf, size);
@@ -227,6 +239,15 @@ enum http_method http_request_method(const struct http_request *r)
 bool http_request_is_tls(const struct http_request *r)
 {
     return r->tls;
+}
+
+void http_request_set_client(struct http_request *r, const struct sockaddr_storage *client,
+                             bool tls)
+{
+    conn_addr_set(&r->peer, (const struct sockaddr *)client,
+                  client->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                : sizeof(struct sockaddr_in));
+    r->tls = tls;
 }
 
 struct loop *http_request_loop(const struct http_request *r)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the pages ask of /api/v1. Only the fields that are shown; unknown ones are ignored, missing ones have a default.
 
+import { showLogin } from "./login.js";
+
 export interface TrackInfo {
   codec: string;
   width: number;
@@ -74,6 +76,9 @@ export class ApiError extends Error {
 async function get(url: string): Promise<unknown> {
   const reply = await fetch(url, { cache: "no-store", headers: { accept: "application/json" } });
   const body: unknown = await reply.json().catch(() => null);
+  if (reply.status === 401) {
+    showLogin();
+  }
   if (!reply.ok) {
     const problem = obj(body);
     throw new ApiError(reply.status, str(problem["detail"]) || str(problem["title"]) || reply.statusText);

@@ -4,6 +4,7 @@
 import { ApiError, listStreams, type StreamInfo, type TrackInfo } from "./api.js";
 import { el, icon, mark, setText } from "./dom.js";
 import { formatBitrate, formatDuration, plural } from "./format.js";
+import { logOutEntry } from "./login.js";
 import { codecName } from "./player/player.js";
 
 const POLL_MS = 2000;
@@ -120,6 +121,7 @@ class List {
         el("main", {}, this.empty, this.list, this.help),
       ),
     );
+    void logOutEntry().then((entry) => entry && root.querySelector("header.top")?.append(entry));
     document.title = "Live · Mast";
     void this.poll();
   }

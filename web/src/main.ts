@@ -3,6 +3,7 @@
 
 import "./style.css";
 import { showList } from "./list.js";
+import { showLogin } from "./login.js";
 import { showPlayer } from "./watch.js";
 
 function currentPath(): string {
@@ -12,6 +13,8 @@ function currentPath(): string {
     return location.pathname.slice(1);
   }
 }
+
+window.addEventListener("mast-unauthorized", () => showLogin());
 
 const path = currentPath();
 if (path === "" || path === "index.html") {

@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "io/http_auth.h"
+#include "engine/access_http.h"
 #include "protocol/hls/hls_private.h"
 
 #include <errno.h>
@@ -178,7 +178,7 @@ static void on_answer(void *user, const struct access_answer *a)
     int status = a->result == -EACCES ? 403 : a->result == -ENOENT ? 404 : 503;
     if (a->result == -EPERM) {
         status = 401;
-        http_reply_header(q->reply, "WWW-Authenticate", "Basic realm=\"Mast\", charset=\"UTF-8\"");
+        http_auth_challenge(q->req, q->reply);
     }
     refuse(q, status, &a->err);
 }
@@ -220,21 +220,12 @@ static uint64_t hash_agent(const struct http_request *req)
 
 static void ask(struct hls_request *q, const char *path)
 {
-    struct http_auth auth;
-    http_auth_parse(q->req, &auth); /* unreadable credentials are none */
-    struct access_request request = {
-        .action = ACCESS_READ,
-        .protocol = "hls",
-        .path = path,
-        .query = http_request_query(q->req),
-        .user = auth.user[0] ? auth.user : NULL,
-        .password = auth.user[0] ? auth.password : NULL,
-        .token = auth.token[0] ? auth.token : NULL,
-        .origin = http_request_header(q->req, "Origin"),
-        .peer = (const struct sockaddr *)&http_request_peer(q->req)->sa,
-        .encrypted = http_request_is_tls(q->req),
-        .forwarded = http_is_forwarded(q->req),
-    };
+    _cleanup_(access_credentials_wipe) struct access_credentials credentials;
+    struct access_request request;
+    (void)access_request_from_http(q->req, &credentials, &request);
+    request.action = ACCESS_READ;
+    request.protocol = "hls";
+    request.path = path;
     http_reply_on_gone(q->reply, on_gone, q);
     /* The answer may come, and q go, before this returns; then there is no ticket to keep. */
     struct access_ticket *ticket = access_ask(q->server->engine, q->loop, &request, on_answer, q);

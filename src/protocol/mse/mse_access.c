@@ -5,21 +5,15 @@
 
 void mse_question_fill(const struct http_request *req, const char *path, struct mse_question *ret)
 {
-    struct http_auth *auth = &ret->auth;
-    http_auth_parse(req, auth); /* unreadable credentials are none */
-    ret->request = (struct access_request){
-        .action = ACCESS_READ,
-        .protocol = "mse",
-        .path = path,
-        .query = http_request_query(req),
-        .user = auth->user[0] ? auth->user : NULL,
-        .password = auth->user[0] ? auth->password : NULL,
-        .token = auth->token[0] ? auth->token : NULL,
-        .origin = http_request_header(req, "origin"),
-        .peer = (const struct sockaddr *)&http_request_peer(req)->sa,
-        .encrypted = http_request_is_tls(req),
-        .forwarded = http_is_forwarded(req),
-    };
+    (void)access_request_from_http(req, &ret->credentials, &ret->request);
+    ret->request.action = ACCESS_READ;
+    ret->request.protocol = "mse";
+    ret->request.path = path;
+}
+
+void mse_question_wipe(struct mse_question *q)
+{
+    access_credentials_wipe(&q->credentials);
 }
 
 void mse_refuse(struct http_reply *reply, const struct access_answer *a)

@@ -158,7 +158,7 @@ void mse_handle_keyframe(void *user, struct http_request *req, struct http_reply
         ask_free(a);
         return;
     }
-    struct mse_question question;
+    _cleanup_(mse_question_wipe) struct mse_question question;
     mse_question_fill(req, path, &question);
     http_reply_on_gone(reply, on_gone, a);
     /* The answer may come, and free a, before this returns; then there is no ticket to keep. */

@@ -529,7 +529,7 @@ static int read_query(struct session *s, struct error *err)
 
 static void ask(struct session *s)
 {
-    struct mse_question question;
+    _cleanup_(mse_question_wipe) struct mse_question question;
     mse_question_fill(s->req, s->path, &question);
     http_reply_on_gone(s->reply, on_gone, s);
     /* The answer may come, and free the session, before this returns; then there is no ticket to keep. */

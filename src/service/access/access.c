@@ -58,6 +58,15 @@ static const struct model_field user_fields[] = {
 static const struct model user_model =
     MODEL("AccessUser", struct access_user, user_fields, .check = check_user);
 
+static const struct model_field sessions_fields[] = {
+    MODEL_DURATION(struct access_sessions_config, idle, .def = "24h", .min = 60000000000,
+                   .max = 31536000000000000, .doc = "Ends when it was not used for so long."),
+    MODEL_DURATION(struct access_sessions_config, lifetime, .def = "168h", .min = 60000000000,
+                   .max = 31536000000000000, .doc = "Ends after so long in any case."),
+};
+static const struct model sessions_model =
+    MODEL("AccessSessions", struct access_sessions_config, sessions_fields);
+
 static const struct model_field config_fields[] = {
     MODEL_BOOL(
         struct access_config, open, .def = "false",
@@ -67,6 +76,8 @@ static const struct model_field config_fields[] = {
     MODEL_LIST_STRUCT(
         struct access_config, users, &user_model, .max = 1000,
         .doc = "Who may do what. As soon as there is one, this machine has no rights of its own."),
+    MODEL_STRUCT(struct access_config, sessions, &sessions_model,
+                 .doc = "Sessions opened by logging in on the page."),
     MODEL_STRUCT(struct access_config, jwt, &jwt_config_model,
                  .doc = "Access by signed tokens (JWT)."),
     MODEL_STRUCT(struct access_config, http, &callback_config_model,
@@ -328,10 +339,10 @@ static bool key_may(const struct access_key *k, enum access_action action, const
            patterns_match(k->paths.items, k->paths.len, path);
 }
 
-static void grant(struct access_answer *answer, const char *path, const struct access_key *k,
-                  const struct access_now *now)
+static void grant(struct access_answer *answer, const char *path, uint64_t user_serial,
+                  const struct access_key *k, const struct access_now *now)
 {
-    *answer = (struct access_answer){0};
+    *answer = (struct access_answer){.serial = user_serial};
     snprintf(answer->path, sizeof(answer->path), "%s", path);
     if (k) {
         answer->serial = k->serial;
@@ -348,7 +359,7 @@ static enum access_source ask_by_stream_key(const struct access_rules *r,
 {
     const struct access_key *k = find_key(r, secret, now);
     if (k && k->path && key_may(k, req->action, k->path)) {
-        grant(answer, k->path, k, now);
+        grant(answer, k->path, 0, k, now);
         return ACCESS_BY_KEY;
     }
     *answer = (struct access_answer){0};
@@ -360,11 +371,12 @@ static enum access_source ask_by_stream_key(const struct access_rules *r,
 
 /* Everybody's rights first: they need no password, so none is tried. */
 static enum access_source user_grants(const struct access_rules *r,
-                                      const struct access_request *req)
+                                      const struct access_request *req, uint64_t *ret_serial)
 {
     for (size_t i = 0; i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
         if (!u->password && user_may(u, req->action, req->path)) {
+            *ret_serial = u->serial;
             return ACCESS_BY_RULE;
         }
     }
@@ -372,6 +384,7 @@ static enum access_source user_grants(const struct access_rules *r,
         const struct access_user *u = &r->config.users.items[i];
         if (u->password && (applies(u, req->user, req->password) || proves(u, req)) &&
             user_may(u, req->action, req->path)) {
+            *ret_serial = u->serial;
             return ACCESS_BY_PASSWORD;
         }
     }
@@ -432,25 +445,37 @@ enum access_source access_rules_ask(const struct access_rules *r,
     }
     const struct access_key *k = key_of(r, req, now);
     if (k && key_may(k, req->action, req->path)) {
-        grant(answer, req->path, k, now);
+        grant(answer, req->path, 0, k, now);
         return ACCESS_BY_KEY;
     }
+    uint64_t serial = 0;
     enum access_source source =
-        r->config.open || local_may(r, req) ? ACCESS_BY_RULE : user_grants(r, req);
+        r->config.open || local_may(r, req) ? ACCESS_BY_RULE : user_grants(r, req, &serial);
     if (source != ACCESS_BY_NOTHING) {
-        grant(answer, req->path, NULL, now);
+        grant(answer, req->path, serial, NULL, now);
         return source;
     }
     struct jwt_grant token;
     bool right;
     if (token_grants(r, req, req->path, ACCESS_SCOPE_N, now, &token, &right)) {
-        grant(answer, req->path, NULL, now);
+        grant(answer, req->path, 0, NULL, now);
         answer->expires_mono_ns =
             MAX(now->mono_ns + (token.expires_wall_ns - now->wall_ns), INT64_C(1));
         return ACCESS_BY_TOKEN;
     }
     refuse(r, req, answer);
     return k ? ACCESS_BY_KEY : right ? ACCESS_BY_TOKEN : ACCESS_BY_NOTHING;
+}
+
+bool access_rules_are_open(const struct access_rules *r)
+{
+    return r->config.open;
+}
+
+bool access_rules_trust(const struct access_rules *r, const struct access_request *req)
+{
+    return r->config.open ||
+           (r->config.users.len == 0 && is_loopback(req->peer) && !req->forwarded);
 }
 
 enum access_source access_rules_api(const struct access_rules *r,
@@ -460,7 +485,7 @@ enum access_source access_rules_api(const struct access_rules *r,
     _cleanup_(query_credentials_done) struct query_credentials buf = {0};
     const struct access_request req = with_query(asked, &buf);
     *ret_r = 0;
-    if (r->config.open || (r->config.users.len == 0 && is_loopback(req.peer) && !req.forwarded)) {
+    if (access_rules_trust(r, &req)) {
         return ACCESS_BY_RULE;
     }
     const struct access_key *k = key_of(r, &req, now);
@@ -480,4 +505,54 @@ enum access_source access_rules_api(const struct access_rules *r,
     }
     *ret_r = req.user || req.password || req.token ? -EACCES : -EPERM;
     return k ? ACCESS_BY_KEY : right ? ACCESS_BY_TOKEN : ACCESS_BY_NOTHING;
+}
+
+/* ---- who logs in ---- */
+
+struct access_holder access_rules_login(const struct access_rules *r,
+                                        const struct access_request *req,
+                                        const struct access_now *now)
+{
+    struct access_holder h = {0};
+    h.key = find_key(r, req->token, now);
+    if (h.key && h.key->path) {
+        h.key = NULL; /* a stream key publishes to its path, and no more */
+    }
+    for (size_t i = 0; !h.key && !h.user && i < r->config.users.len; i++) {
+        const struct access_user *u = &r->config.users.items[i];
+        h.user = u->password && applies(u, req->user, req->password) ? u : NULL;
+    }
+    return h;
+}
+
+struct access_holder access_rules_holder(const struct access_rules *r, uint64_t serial,
+                                         const struct access_now *now)
+{
+    struct access_holder h = {0};
+    for (size_t i = 0; !h.user && i < r->config.users.len; i++) {
+        h.user = r->config.users.items[i].serial == serial ? &r->config.users.items[i] : NULL;
+    }
+    /* Keys stand in the order of their serials. */
+    for (size_t from = 0, to = r->n_keys; !h.user && !h.key && from < to;) {
+        size_t mid = from + (to - from) / 2;
+        const struct access_key *k = &r->keys[mid];
+        if (k->serial == serial) {
+            h.key = k->expires_at == 0 || now->wall_ns < k->expires_at ? k : NULL;
+            break;
+        }
+        from = k->serial < serial ? mid + 1 : from;
+        to = k->serial > serial ? mid : to;
+    }
+    return h;
+}
+
+bool access_holder_may(const struct access_holder *h, enum access_action action, const char *path)
+{
+    return (h->user && user_may(h->user, action, path)) ||
+           (h->key && key_may(h->key, action, path));
+}
+
+bool access_holder_has_scope(const struct access_holder *h, enum access_scope scope)
+{
+    return (h->user && h->user->api) || (h->key && access_key_has_scope(h->key, scope));
 }

@@ -21,11 +21,19 @@ struct access_user {
     MODEL_ARRAY(char *) publish;
     MODEL_ARRAY(char *) read;
     bool api;
+    uint64_t serial; /* not configured: of this declaration; sessions by it end with it */
+};
+
+/* Sessions that people open by logging in on the page (sessions.h). */
+struct access_sessions_config {
+    int64_t idle;
+    int64_t lifetime;
 };
 
 struct access_config {
     bool open;
     MODEL_ARRAY(struct access_user) users;
+    struct access_sessions_config sessions;
     struct jwt_config jwt;
     struct callback_config http;
 };
@@ -55,6 +63,13 @@ enum access_source {
     ACCESS_BY_RULE, /* open, this machine, the user `any` */
     ACCESS_BY_PASSWORD,
     ACCESS_BY_TOKEN,
+    ACCESS_BY_SESSION,
+};
+
+/* Who logs in, or has: a user with a password, or an API key. One of them is NULL, or both: nobody. They live as long as the rules. */
+struct access_holder {
+    const struct access_user *user;
+    const struct access_key *key;
 };
 
 /* Answers at once. On refusal answer->result is -EPERM when no credentials came, -EACCES when they do not suffice. */
@@ -64,6 +79,19 @@ enum access_source access_rules_ask(const struct access_rules *r, const struct a
 enum access_source access_rules_api(const struct access_rules *r, const struct access_request *req,
                                     enum access_scope scope, const struct access_now *now,
                                     int *ret_r);
+
+/* Whose user and password, or token, these are; nobody when they are wrong. Stream keys and signed tokens do not log in. */
+struct access_holder access_rules_login(const struct access_rules *r,
+                                        const struct access_request *req,
+                                        const struct access_now *now);
+/* The user or key of that serial, if it still holds. */
+struct access_holder access_rules_holder(const struct access_rules *r, uint64_t serial,
+                                         const struct access_now *now);
+bool access_holder_may(const struct access_holder *h, enum access_action action, const char *path);
+bool access_holder_has_scope(const struct access_holder *h, enum access_scope scope);
+/* What this machine, or everybody (`open`), may: the API, and media when path is not NULL. */
+bool access_rules_are_open(const struct access_rules *r);
+bool access_rules_trust(const struct access_rules *r, const struct access_request *req);
 
 /* "live/" and star match: a star stands for any run of characters, slashes too. */
 bool access_pattern_match(const char *pattern, const char *path);

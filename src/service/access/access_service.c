@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "io/http_client.h"
-#include "service/access/throttle.h"
+#include "service/access/access_private.h"
 #include "store/hash.h"
 
 #include <errno.h>
@@ -33,37 +33,9 @@ struct held {
     struct loop_timer *timer;
 };
 
-/* A loop's part; only that loop touches it. */
-struct holder {
-    struct list list;
-    unsigned n;
-};
-
-struct access_service {
-    struct access_config config;
-    char *trusted_local_path;
-    struct store *store;
-    struct loop *control;
-    struct engine *engine;
-    struct access_key_list keys; /* control loop; with hints and serials */
-    uint64_t last_serial;
-    unsigned pending; /* keys being made */
-    pthread_mutex_t lock;
-    struct access_rules *rules;  /* under lock */
-    struct throttle *throttle;   /* under lock */
-    struct jws_keys *token_keys; /* control loop */
-    struct http_client *http;    /* control loop; only with jwks_url */
-    struct loop_timer *refresh;
-    struct callback *callback; /* set by the load, cleared by the stop; between them for any loop */
-    struct holder holders[LOOPS_MAX + 1]; /* by index + 1: the control loop's is the first */
-    bool loading;
-    int load_result;
-    struct error load_err;
-};
-
 /* ---- rules ---- */
 
-static struct access_rules *take_rules(struct access_service *s)
+struct access_rules *access_take_rules(struct access_service *s)
 {
     pthread_mutex_lock(&s->lock);
     struct access_rules *r = access_rules_ref(s->rules);
@@ -78,12 +50,13 @@ static void publish_rules(struct access_service *s)
     pthread_mutex_lock(&s->lock);
     struct access_rules *old = s->rules;
     s->rules = made;
+    s->session_idle_ns = s->config.sessions.idle;
     throttle_forget(s->throttle);
     pthread_mutex_unlock(&s->lock);
     access_rules_unref(&old);
 }
 
-static struct access_now now(void)
+struct access_now access_now(void)
 {
     return (struct access_now){.wall_ns = clock_wall_ns(), .mono_ns = clock_mono_ns()};
 }
@@ -134,6 +107,7 @@ static void flush_held(struct loop *l, void *arg)
 void access_service_stop(struct access_service *s, struct loop *const *loops, unsigned n)
 {
     s->refresh = loop_timer_free(s->refresh);
+    s->sweep = loop_timer_free(s->sweep);
     if (s->http) {
         s->http = http_client_free(s->http);
     }
@@ -155,15 +129,11 @@ static uint64_t digest_of(const struct access_service *s, const struct access_re
     return throttle_digest(s->throttle, req->peer, texts, ARRAY_LEN(texts));
 }
 
-/*
- * What a question has to wait: nothing when what granted it cannot be guessed, or when nothing was presented; else what its
- * address owes. -EBUSY when that is too much: then nobody learns whether the guess was right.
- */
-static int64_t weigh(struct access_service *s, const struct access_request *req,
+int64_t access_weigh(struct access_service *s, const struct access_request *req,
                      enum access_source source, int result, int64_t now_ns)
 {
     if (source == ACCESS_BY_KEY || source == ACCESS_BY_RULE || source == ACCESS_BY_TOKEN ||
-        result == -EPERM) {
+        source == ACCESS_BY_SESSION || result == -EPERM) {
         return 0;
     }
     const uint64_t digest = digest_of(s, req);
@@ -202,21 +172,67 @@ static void on_denied(void *user, const struct access_request *req)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* What nothing else grants, a session may: then answer is its. */
+static void ask_session(struct access_service *s, const struct access_rules *rules,
+                        const struct access_request *req, const struct access_now *at,
+                        enum access_source *source, struct access_answer *answer)
+{
+    struct access_session session;
+    struct access_holder h;
+    if (!access_session_of(s, rules, req, at, &session, &h)) {
+        return;
+    }
+    if (access_holder_may(&h, req->action, req->path)) {
+        *source = ACCESS_BY_SESSION;
+        *answer = (struct access_answer){
+            .serial = session.serial,
+            .expires_mono_ns = MAX(at->mono_ns + (session.expires_ns - at->wall_ns), INT64_C(1)),
+        };
+        snprintf(answer->path, sizeof(answer->path), "%s", req->path);
+    } else if (answer->result == -EPERM) {
+        /* Somebody is logged in: to ask for credentials again would not help. */
+        *answer = (struct access_answer){0};
+        answer->result =
+            error_set(&answer->err, -EACCES, "", "this user may not %s '%s'",
+                      req->action == ACCESS_PUBLISH ? "publish to" : "watch", req->path);
+        *source = ACCESS_BY_SESSION;
+    }
+}
+
+static bool holds(void *user, uint64_t serial)
+{
+    struct access_service *s = user;
+    struct access_rules *rules = access_take_rules(s);
+    const struct access_now at = access_now();
+    const struct access_holder h = access_rules_holder(rules, serial, &at);
+    access_rules_unref(&rules);
+    if (h.user || h.key) {
+        return true;
+    }
+    pthread_mutex_lock(&s->lock);
+    bool open = sessions_is_open(s->sessions, serial);
+    pthread_mutex_unlock(&s->lock);
+    return open;
+}
+
 static void ask(void *user, struct access_ticket *t)
 {
     struct access_service *s = user;
     struct access_answer answer;
-    struct access_rules *rules = take_rules(s);
-    const struct access_now at = now();
+    struct access_rules *rules = access_take_rules(s);
+    const struct access_now at = access_now();
     const struct access_request *req = access_ticket_request(t);
     enum access_source source = access_rules_ask(rules, req, &at, &answer);
+    if (answer.result < 0 && !access_path_key(req->path)) {
+        ask_session(s, rules, req, &at, &source, &answer);
+    }
     access_rules_unref(&rules);
     if (source == ACCESS_BY_NOTHING && s->callback && !access_path_key(req->path) &&
         !is_spared(s, req, at.mono_ns)) {
         callback_ask(s->callback, t);
         return;
     }
-    int64_t wait_ms = weigh(s, req, source, answer.result, at.mono_ns);
+    int64_t wait_ms = access_weigh(s, req, source, answer.result, at.mono_ns);
     if (wait_ms < 0) {
         answer = (struct access_answer){0};
         answer.result = error_set(&answer.err, -EBUSY, "",
@@ -228,19 +244,80 @@ static void ask(void *user, struct access_ticket *t)
 
 struct access_answerer access_service_answerer(struct access_service *s)
 {
-    return (struct access_answerer){.ask = ask, .user = s};
+    return (struct access_answerer){.ask = ask, .holds = holds, .user = s};
 }
 
 int access_service_api(struct access_service *s, const struct access_request *req,
                        enum access_scope scope)
 {
     int r = 0;
-    struct access_rules *rules = take_rules(s);
-    const struct access_now at = now();
+    struct access_rules *rules = access_take_rules(s);
+    const struct access_now at = access_now();
     enum access_source source = access_rules_api(rules, req, scope, &at, &r);
+    struct access_session session;
+    struct access_holder h;
+    if (r < 0 && access_session_of(s, rules, req, &at, &session, &h)) {
+        r = access_holder_has_scope(&h, scope) ? 0 : -EACCES;
+        source = ACCESS_BY_SESSION;
+    }
     access_rules_unref(&rules);
     /* HTTP can say "later", so nothing is held back here. */
-    return weigh(s, req, source, r, at.mono_ns) != 0 ? -EBUSY : r;
+    return access_weigh(s, req, source, r, at.mono_ns) != 0 ? -EBUSY : r;
+}
+
+/* ---- users that come, change and go ---- */
+
+static bool lists_all(char *const *in, size_t n_in, char *const *all, size_t n_all)
+{
+    for (size_t i = 0; i < n_all; i++) {
+        bool there = false;
+        for (size_t k = 0; k < n_in && !there; k++) {
+            there = strcmp(in[k], all[i]) == 0;
+        }
+        if (!there) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The same password, and no right less: then who is in by it stays in. */
+static bool is_kept(const struct access_user *old, const struct access_user *u)
+{
+    bool same = old->password && u->password ? strcmp(old->password, u->password) == 0
+                                             : !old->password && !u->password;
+    return same && strcmp(old->name, u->name) == 0 && (u->api || !old->api) &&
+           lists_all(u->publish.items, u->publish.len, old->publish.items, old->publish.len) &&
+           lists_all(u->read.items, u->read.len, old->read.items, old->read.len);
+}
+
+/* Each declaration has a serial; one that goes on keeps its own. */
+static void number_users(struct access_service *s, const struct access_config *old)
+{
+    for (size_t i = 0; i < s->config.users.len; i++) {
+        struct access_user *u = &s->config.users.items[i];
+        u->serial = 0;
+        for (size_t k = 0; old && k < old->users.len && u->serial == 0; k++) {
+            u->serial = is_kept(&old->users.items[k], u) ? old->users.items[k].serial : 0;
+        }
+        u->serial = u->serial ? u->serial : ++s->last_serial;
+    }
+}
+
+/* After the rules have changed: nobody gets in any more, so who is in can go. */
+static void revoke_users(struct access_service *s, const struct access_config *old)
+{
+    struct access_rules *rules = access_take_rules(s);
+    const struct access_now at = access_now();
+    for (size_t i = 0; i < old->users.len; i++) {
+        const struct access_user *u = &old->users.items[i];
+        if (s->engine && !access_rules_holder(rules, u->serial, &at).user) {
+            log_info("user '%s' has gone or lost a right, ending the sessions", u->name);
+            access_revoke(s->engine, u->serial);
+        }
+    }
+    access_rules_unref(&rules);
+    access_sessions_sweep(s);
 }
 
 /* ---- life ---- */
@@ -249,11 +326,14 @@ struct access_service *access_service_new(const struct access_service_config *co
 {
     struct access_service *s = mem_new(struct access_service);
     model_copy(&access_config_model, &s->config, config->access);
+    number_users(s, NULL);
     s->trusted_local_path =
         config->trusted_local_path ? mem_strdup(config->trusted_local_path) : NULL;
     s->store = config->store;
     s->control = config->control;
     s->throttle = throttle_new();
+    s->sessions = sessions_new();
+    access_sessions_start(s);
     for (unsigned i = 0; i < ARRAY_LEN(s->holders); i++) {
         list_init(&s->holders[i].list);
     }
@@ -283,6 +363,7 @@ struct access_service *access_service_free(struct access_service *s)
     free(s->keys.items.items);
     access_rules_unref(&s->rules);
     throttle_free(s->throttle);
+    sessions_free(s->sessions);
     jws_keys_unref(&s->token_keys);
     pthread_mutex_destroy(&s->lock);
     model_done(&access_config_model, &s->config);
@@ -307,8 +388,10 @@ void access_service_configure(struct access_service *s, const struct access_conf
     s->config.http = old.http;
     old.jwt = jwt;
     old.http = http;
-    model_done(&access_config_model, &old);
+    number_users(s, &old);
     publish_rules(s);
+    revoke_users(s, &old);
+    model_done(&access_config_model, &old);
 }
 
 /* ---- the list ---- */
@@ -587,6 +670,7 @@ static void on_deleted(void *user, int r, const struct store_result *result)
     if (s->engine) {
         access_revoke(s->engine, gone.serial);
     }
+    access_sessions_sweep(s);
     log_info("key %s (%s...) deleted, ending its sessions", gone.id, gone.hint);
     change_end(c, 0, &gone, NULL);
     key_done(&gone);

@@ -40,6 +40,48 @@ void access_service_stop(struct access_service *s, struct loop *const *loops, un
 int access_service_api(struct access_service *s, const struct access_request *req,
                        enum access_scope scope);
 
+/* ---- logging in (sessions.h); control loop ---- */
+#define ACCESS_SESSION_SECRET_MAX 44
+
+/*
+ * Opens a session for req's user and password, or for its token when that is an API key, and writes the secret that the
+ * cookie carries. -EACCES: they are wrong; -EBUSY: too many attempts failed from there.
+ */
+int access_login(struct access_service *s, const struct access_request *req,
+                 char secret[ACCESS_SESSION_SECRET_MAX], int64_t *ret_expires_ns);
+/* Ends the session of req's cookie and what plays by it; false when there is none. */
+bool access_logout(struct access_service *s, const struct access_request *req);
+
+enum access_identity_by {
+    ACCESS_IDENTITY_NOBODY,
+    ACCESS_IDENTITY_OPEN,
+    ACCESS_IDENTITY_LOCAL,
+    ACCESS_IDENTITY_COOKIE,
+    ACCESS_IDENTITY_KEY,
+    ACCESS_IDENTITY_PASSWORD,
+    ACCESS_IDENTITY_TOKEN,
+};
+
+/* Who somebody is taken for, and what that one may. */
+struct access_identity {
+    int by; /* enum access_identity_by */
+    char *user;
+    char *key; /* its name, or its id */
+    MODEL_ARRAY(int) scopes;
+    MODEL_ARRAY(char *) watch;
+    MODEL_ARRAY(char *) publish;
+    int64_t expires_at; /* of a cookie */
+};
+extern const struct model access_identity_model;
+
+/* 0, or as access_login(); ret is to be model_done() in any case. */
+int access_identify(struct access_service *s, const struct access_request *req,
+                    struct access_identity *ret);
+
+/* /api/v1/session; user is the service. */
+extern const struct http_route access_session_routes[];
+extern const unsigned access_session_routes_n;
+
 /* ---- keys; control loop ---- */
 typedef void (*access_key_fn)(void *user, int r, const struct access_key *key,
                               const struct error *err);

@@ -2,11 +2,10 @@
 #include "service/access/guard.h"
 
 #include "base/mem.h"
-#include "io/http_auth.h"
+#include "engine/access_http.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
@@ -97,23 +96,14 @@ static bool refuse(struct http_reply *reply, int status, const char *code, const
 
 static bool scope_is_granted(const struct guard *g, const struct http_request *req, int *ret_r)
 {
-    struct http_auth auth;
-    *ret_r = http_auth_parse(req, &auth);
+    _cleanup_(access_credentials_wipe) struct access_credentials credentials;
+    struct access_request asked;
+    *ret_r = access_request_from_http(req, &credentials, &asked);
+    asked.protocol = "http";
     if (*ret_r == 0) {
-        const struct access_request asked = {
-            .protocol = "http",
-            .query = http_request_query(req),
-            .user = auth.user[0] ? auth.user : NULL,
-            .password = auth.password[0] ? auth.password : NULL,
-            .token = auth.token[0] ? auth.token : NULL,
-            .peer = (const struct sockaddr *)&http_request_peer(req)->sa,
-            .encrypted = http_request_is_tls(req),
-            .forwarded = http_is_forwarded(req),
-        };
         *ret_r = access_service_api(g->access, &asked,
                                     access_scope_from_route(http_request_route(req)->scope));
     }
-    OPENSSL_cleanse(&auth, sizeof(auth));
     return *ret_r == 0;
 }
 
@@ -128,16 +118,16 @@ bool guard_check(void *user, struct http_request *req, struct http_reply *reply)
     }
     /* A WebSocket's handshake is a GET that any page may send: the browser leaves the check to us. */
     bool from_page = route->kind == HTTP_ROUTE_CONTROL || http_request_header(req, "Upgrade");
-    if (from_page && !http_origin_is_own(req)) {
+    if (from_page && !http_site_is_own(req)) {
         return refuse(reply, 403, "foreign-origin", "Origin",
                       "this request comes from another site's page");
     }
     if (route->scope && !scope_is_granted(g, req, &r)) {
         if (r == -EPERM) {
-            http_reply_header(reply, "WWW-Authenticate", "Basic realm=\"Mast\", charset=\"UTF-8\"");
+            http_auth_challenge(req, reply);
             return refuse(
                 reply, 401, "credentials-needed", "Authorization",
-                "the API needs a key, or a user with api: true (from this machine neither, while there are no users)");
+                "the API needs a login, a key, or a user with api: true (from this machine neither, while there are no users)");
         }
         if (r == -EBUSY) {
             http_reply_header(reply, "Retry-After", "5");

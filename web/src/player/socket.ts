@@ -136,6 +136,9 @@ export class Socket {
     url.protocol = url.protocol === "wss:" ? "https:" : "http:";
     try {
       const reply = await fetch(url, { cache: "no-store" });
+      if (reply.status === 401) {
+        window.dispatchEvent(new Event("mast-unauthorized")); // the page around us may ask who it is
+      }
       if (reply.status < 400 || reply.status === 426 || reply.status >= 500) {
         return { refusal: null, answers: reply.status === 426 };
       }

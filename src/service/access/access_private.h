@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The inside of the access service; only src/service/access/access_*.c include it. Each member says its thread. */
+#include "service/access/access_service.h"
+#include "service/access/sessions.h"
+#include "service/access/throttle.h"
+
+#include <pthread.h>
+
+/* A loop's answers that wait; only that loop touches it. */
+struct holder {
+    struct list list;
+    unsigned n;
+};
+
+struct access_service {
+    struct access_config config; /* control loop */
+    char *trusted_local_path;
+    struct store *store;
+    struct loop *control;
+    struct engine *engine;
+    struct access_key_list keys; /* control loop; with hints and serials */
+    uint64_t last_serial;        /* control loop: of keys, users and sessions */
+    unsigned pending;            /* keys being made */
+    pthread_mutex_t lock;
+    struct access_rules *rules;  /* under lock */
+    struct throttle *throttle;   /* under lock */
+    struct sessions *sessions;   /* under lock; opened and ended by the control loop */
+    int64_t session_idle_ns;     /* under lock */
+    struct loop_timer *sweep;    /* control loop */
+    struct jws_keys *token_keys; /* control loop */
+    struct http_client *http;    /* control loop; only with jwks_url */
+    struct loop_timer *refresh;
+    struct callback *callback; /* set by the load, cleared by the stop; between them for any loop */
+    struct holder holders[LOOPS_MAX + 1]; /* by index + 1: the control loop's is the first */
+    bool loading;
+    int load_result;
+    struct error load_err;
+};
+
+/* A reference to the rules that hold now; any thread. */
+struct access_rules *access_take_rules(struct access_service *s);
+struct access_now access_now(void);
+/*
+ * What a question has to wait: nothing when what granted it cannot be guessed, or when nothing was presented; else what its
+ * address owes. -EBUSY when that is too much: then nobody learns whether the guess was right. Any thread.
+ */
+int64_t access_weigh(struct access_service *s, const struct access_request *req,
+                     enum access_source source, int result, int64_t now_ns);
+
+/* ---- access_sessions.c ---- */
+void access_sessions_start(struct access_service *s);
+/* The session of req's cookie, and who holds it, when both are still there. Any thread. */
+bool access_session_of(struct access_service *s, const struct access_rules *rules,
+                       const struct access_request *req, const struct access_now *now,
+                       struct access_session *ret, struct access_holder *ret_holder);
+/* Ends the sessions whose users or keys are gone, and those that are over. Control loop. */
+void access_sessions_sweep(struct access_service *s);
