@@ -4,10 +4,18 @@
 #include "base/mem.h"
 #include "media/fmp4.h"
 
+#include <assert.h>
+
 /* Enough for a first segment: a playlist needs one, and less than this would only make players stall. */
 #define FIRST_NS (500 * HLS_MS)
-/* A group that goes on for so long is cut in its middle. */
+/* Segments are not made longer than this for the sake of a group. */
 #define GROUP_MAX_NS (12 * HLS_S)
+/*
+ * A segment's duration, rounded, may not be above the target (RFC 8216bis 4.4.3.1), so half a second is free. Pictures are
+ * cut in the middle of a group when they take this much of it, and what is left is for sound that lags behind them.
+ */
+#define OVER_TARGET_NS (300 * HLS_MS)
+#define ROUNDING_NS    (480 * HLS_MS)
 /* The same in chunks of all tracks: one answer is one list of them. */
 #define SEGMENT_CHUNKS_MAX 8192u
 /* Stamps of 1 ms make steps uneven by as much; a part must not come out longer than was announced. */
@@ -46,7 +54,7 @@ static void drop_oldest(struct hls_mux *m)
     segment_free(s);
 }
 
-void hls_mux_reset(struct hls_mux *m)
+static void drop_media(struct hls_mux *m)
 {
     for (unsigned t = 0; t < TRACKS_MAX; t++) {
         part_done(&m->tracks[t].open);
@@ -64,6 +72,12 @@ void hls_mux_reset(struct hls_mux *m)
     m->split = false;
     m->epoch_has_video = false;
     m->version++;
+}
+
+void hls_mux_reset(struct hls_mux *m)
+{
+    drop_media(m);
+    m->target_is_told = false;
 }
 
 void hls_mux_init(struct hls_mux *m, const struct hls_limits *limits)
@@ -105,6 +119,7 @@ static bool part_is_full(const struct hls_track *t, const struct sample *s)
 
 static void close_part(struct hls_mux *m, struct hls_track *t, int64_t end_ns)
 {
+    assert(t->segment); /* where parts are, there is a segment they belong to */
     struct hls_piece *piece = &t->segment->pieces[t - m->tracks];
     t->open.duration_ns = end_ns - t->open.start_ns;
     piece->duration_ns = end_ns - piece->start_ns;
@@ -119,13 +134,7 @@ static void close_part(struct hls_mux *m, struct hls_track *t, int64_t end_ns)
 
 static void close_piece(struct hls_mux *m, struct hls_piece *piece)
 {
-    int64_t rounded = (piece->duration_ns + HLS_S / 2) / HLS_S;
     piece->closed = true;
-    /*
-     * The target duration should never change. It does when the publisher's key frames are further apart than the
-     * configuration thought, because segments that begin with key frames are worth more to players.
-     */
-    m->target_s = MAX(m->target_s, (unsigned)rounded);
     m->version++;
 }
 
@@ -181,11 +190,29 @@ static void close_laggards(struct hls_mux *m)
     }
 }
 
+/*
+ * With the first complete segment the target duration is told, and from then on it is not changed (RFC 8216bis 4.4.3.1 and
+ * 6.2.1). It is what was configured, or what the groups of this stream have been seen to need.
+ */
+static void tell_target(struct hls_mux *m, const struct sample *s)
+{
+    int64_t longest = m->group_longest_ns;
+    for (unsigned i = 0; i < TRACKS_MAX; i++) {
+        const struct hls_piece *p = &m->current->pieces[i];
+        longest = MAX(longest, p->begun ? s->dts_ns - p->start_ns : 0);
+    }
+    m->target_s = MAX(m->target_s, (unsigned)((longest + OVER_TARGET_NS / 2 + HLS_S / 2) / HLS_S));
+    m->target_is_told = true;
+}
+
 static void begin_segment(struct hls_mux *m, const struct sample *s, bool discontinuity,
                           bool independent)
 {
     if (m->n_segments >= 2) {
         close_laggards(m);
+    }
+    if (m->n_segments == 1 && !m->target_is_told) {
+        tell_target(m, s);
     }
     if (m->n_segments == m->cap_segments) {
         m->cap_segments = MAX(2 * m->cap_segments, 16u);
@@ -214,6 +241,20 @@ static unsigned chunks_of(const struct hls_segment *g)
     return n;
 }
 
+/* Whether s, in the middle of a group, makes what is open longer than the target duration allows. */
+static bool exceeds_target(const struct hls_mux *m, const struct sample *s)
+{
+    const struct hls_piece *p = &m->current->pieces[s->track];
+    bool leads = s->params->kind == TRACK_VIDEO || !m->epoch_has_video;
+    int64_t target_ns = m->target_s * HLS_S;
+    if (!m->target_is_told) {
+        return false; /* it will be what this segment needs */
+    }
+    return (leads &&
+            s->dts_ns + s->duration_ns - m->current->start_ns > target_ns + OVER_TARGET_NS) ||
+           (p->begun && s->dts_ns + s->duration_ns - p->start_ns > target_ns + ROUNDING_NS);
+}
+
 /* Whether a segment begins with s, which continues what is there. */
 static bool wants_cut(const struct hls_mux *m, const struct sample *s)
 {
@@ -222,10 +263,10 @@ static bool wants_cut(const struct hls_mux *m, const struct sample *s)
     if (s->group != m->group) {
         int64_t next = s->dts_ns - m->group_ns; /* the coming group will be about as long */
         return !g->independent || length >= m->limits.segment_ns * 9 / 10 ||
-               length + next >= m->target_s * HLS_S + HLS_S / 2;
+               length + next > m->target_s * HLS_S + OVER_TARGET_NS;
     }
     if (chunks_of(g) >= SEGMENT_CHUNKS_MAX || g->bytes >= m->limits.bytes_max / 4 ||
-        length >= GROUP_MAX_NS + HLS_S) {
+        length >= GROUP_MAX_NS + HLS_S || exceeds_target(m, s)) {
         return true;
     }
     bool leads = s->params->kind == TRACK_VIDEO || !m->epoch_has_video;
@@ -279,6 +320,7 @@ static void begin_piece(struct hls_mux *m, struct hls_track *t, const struct sam
     struct hls_piece *piece = &m->current->pieces[s->track];
     t->segment = m->current;
     piece->begun = true;
+    piece->independent = s->params->kind == TRACK_AUDIO || (s->flags & SAMPLE_KEY);
     piece->init = buf_ref(t->init);
     piece->init_id = t->init_id;
     piece->start_ns = s->dts_ns;
@@ -363,12 +405,15 @@ void hls_mux_push(struct hls_mux *m, const struct sample *s, struct buf *chunk,
     }
     const struct hls_track *t = &m->tracks[s->track];
     if (t->params && t->params->kind != s->params->kind) {
-        hls_mux_reset(m); /* another publisher with other tracks: nothing of before fits */
+        drop_media(m); /* another publisher with other tracks: nothing of before fits */
     }
     bool first = !m->current;
     bool border = !first && is_border(m, s);
     if (border) {
         close_all(m);
+    }
+    if (!first && !border && s->group != m->group) {
+        m->group_longest_ns = MAX(m->group_longest_ns, MIN(s->dts_ns - m->group_ns, GROUP_MAX_NS));
     }
     if (first || border) {
         begin_stretch(m, s, wall_minus_mono_ns);

@@ -7,7 +7,7 @@
  *
  * All tracks are cut at the same sample, so a media sequence number means the same stretch in every playlist. A segment begins
  * with a group, but for two cuts in the middle of one: the first segment, so that a running stream has a playlist at once, and
- * a group without end. Media sequence numbers begin at the group's number, which never falls; a segment has at
+ * a group that is longer than the target duration, which is never changed once it was told. Media sequence numbers begin at the group's number, which never falls; a segment has at
  * least one group, so the next life of the stream in HLS (hls_mux_reset) begins with higher ones.
  *
  * A part is complete when the next sample of its track is there, because only then its duration is known exactly.
@@ -36,7 +36,8 @@ struct hls_part {
 /* What one track has in one segment. */
 struct hls_piece {
     bool begun;
-    bool closed; /* complete; without `begun` it is a gap */
+    bool closed;      /* complete; without `begun` it is a gap */
+    bool independent; /* begins with a key frame */
     struct buf *init;
     uint64_t init_id;
     int64_t start_ns;
@@ -80,16 +81,18 @@ struct hls_mux {
     unsigned cap_segments;
     struct hls_segment *current; /* the last of them, samples go there; NULL: none */
     struct hls_track tracks[TRACKS_MAX];
-    uint64_t version;      /* rises when something new is complete */
-    unsigned target_s;     /* EXT-X-TARGETDURATION */
-    uint64_t bytes;        /* of all segments */
-    bool ended;            /* nothing more is coming: EXT-X-ENDLIST */
-    bool split;            /* cut at the next picture */
-    uint64_t next_msn;     /* at least; 0 = none was used */
-    uint64_t dsn;          /* 0 = none was used */
-    uint32_t epoch;        /* of the last sample; 0 = none */
-    bool epoch_has_video;  /* a picture came in it */
-    int64_t epoch_wall_ns; /* wall time - stream time of this epoch */
+    uint64_t version;         /* rises when something new is complete */
+    unsigned target_s;        /* EXT-X-TARGETDURATION */
+    bool target_is_told;      /* and stays until hls_mux_reset() */
+    int64_t group_longest_ns; /* of all that were seen */
+    uint64_t bytes;           /* of all segments */
+    bool ended;               /* nothing more is coming: EXT-X-ENDLIST */
+    bool split;               /* cut at the next picture */
+    uint64_t next_msn;        /* at least; 0 = none was used */
+    uint64_t dsn;             /* 0 = none was used */
+    uint32_t epoch;           /* of the last sample; 0 = none */
+    bool epoch_has_video;     /* a picture came in it */
+    int64_t epoch_wall_ns;    /* wall time - stream time of this epoch */
     uint64_t group;
     int64_t group_ns; /* dts at which it began */
     uint64_t next_seq;

@@ -282,12 +282,27 @@ static int64_t part_target(const struct hls_mux *m, unsigned track)
     return t > 0 ? t : m->limits.part_ns;
 }
 
-static void put_head(const struct writer *w, const struct hls_segment *first)
+/* True of a playlist, not of the stream: the cuts in the middle of a group slide out of it. */
+static bool all_independent(const struct writer *w, struct window win)
+{
+    bool all = true;
+    for (unsigned i = win.first; i < w->m->n_segments; i++) {
+        const struct hls_piece *p = &w->m->segments[i]->pieces[w->track];
+        all &= p->independent || !p->begun;
+    }
+    return all;
+}
+
+static void put_head(const struct writer *w, struct window win)
 {
     const struct hls_mux *m = w->m;
+    const struct hls_segment *first = m->segments[win.first];
     double part = SECONDS(part_target(m, w->track));
     out_printf(w->o, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:%u\n", w->plain ? 8 : 9,
                m->target_s);
+    if (all_independent(w, win)) {
+        out_puts(w->o, "#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
     if (!w->plain) {
         out_printf(w->o,
                    "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=%.5f,"
@@ -318,7 +333,7 @@ void hls_put_playlist(struct out *o, const struct hls_mux *m, unsigned track,
     struct window win = find_window(m, track);
     int64_t target_ns = m->target_s * HLS_S;
     unsigned skipped = 0;
-    put_head(&w, m->segments[win.first]);
+    put_head(&w, win);
     while (d->skip && !d->plain && win.first + skipped < win.end &&
            behind(&w, win.first + skipped, win.end) > SKIP_TARGETS * target_ns) {
         skipped++;

@@ -237,7 +237,7 @@ static void test_where_segments_are_cut(void **state)
         {1, 1800, 2},                     /* every picture is a key frame */
         {12, 1920, 2},                    /* 480 ms */
         {25, 2000, 2},     {37, 1480, 2}, /* two would be too long */
-        {50, 2000, 2},     {60, 2400, 2}, /* rounds to 2 */
+        {50, 2000, 2},     {60, 2400, 3}, /* sound that lags may make 2.5 of it */
         {100, 4000, 4},                   /* longer than configured: the target follows */
         {1000, 12000, 12},                /* no key frame for too long */
     };
@@ -252,6 +252,71 @@ static void test_where_segments_are_cut(void **state)
         }
         teardown(&w);
     }
+}
+
+static void check_segments_fit(const struct world *w, unsigned target_s)
+{
+    assert_int_equal(w->m.target_s, target_s);
+    for (unsigned i = 0; i + 1 < w->m.n_segments; i++) {
+        for (unsigned t = 0; t < 2; t++) {
+            int64_t ns = w->m.segments[i]->pieces[t].duration_ns;
+            assert_in_range((ns + NS_PER_S / 2) / NS_PER_S, 0, target_s);
+        }
+    }
+}
+
+/* The target duration that was told stays; groups that are longer are cut, and the next life knows better. */
+static void test_the_target_duration_never_changes(void **state)
+{
+    struct world w;
+    setup(&w, 25);
+    run_for(&w, 5 * NS_PER_S);
+    _cleanup_free_ char *before = playlist(&w, 0, "plain");
+    check_has(before, "#EXT-X-TARGETDURATION:2\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    w.frames = 0;
+    w.gop = 250;
+    run_for(&w, 22 * NS_PER_S);
+    check_segments_fit(&w, 2);
+    _cleanup_free_ char *cut = playlist(&w, 0, "plain");
+    check_lacks(cut, "INDEPENDENT-SEGMENTS");
+    _cleanup_free_ char *sound = playlist(&w, 1, "plain"); /* sound can begin anywhere */
+    check_has(sound, "INDEPENDENT-SEGMENTS");
+    hls_mux_reset(&w.m);
+    w.frames = 0;
+    run_for(&w, 33 * NS_PER_S);
+    check_segments_fit(&w, 10);
+    _cleanup_free_ char *whole = playlist(&w, 0, "plain");
+    check_has(whole, "#EXT-X-TARGETDURATION:10\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    teardown(&w);
+}
+
+/* The first segment is what history has, and may be longer than was configured. */
+static void test_a_long_history_makes_the_target_duration(void **state)
+{
+    struct world w;
+    setup(&w, 250);
+    run_for(&w, 6 * NS_PER_S);
+    hls_mux_settle(&w.m);
+    run_for(&w, 20 * NS_PER_S);
+    check_segments_fit(&w, 6);
+    teardown(&w);
+}
+
+/* Sound that lags, and catches up when a segment has its full length. */
+static void test_lagging_sound_fits_as_well(void **state)
+{
+    struct world w;
+    setup(&w, 57); /* 2.28 s */
+    run_for(&w, 10 * NS_PER_S);
+    for (unsigned i = 0; i < 40; i++) {
+        int64_t until = w.video_ns + 600 * NS_PER_MS;
+        while (w.video_ns < until) {
+            push_picture(&w);
+        }
+        run_until(&w, w.video_ns);
+    }
+    check_segments_fit(&w, w.m.target_s);
+    teardown(&w);
 }
 
 static void test_a_running_stream_has_a_playlist_at_once(void **state)
@@ -297,7 +362,7 @@ static void test_a_playlist_word_for_word(void **state)
     uint64_t init = w.m.tracks[0].init_id;
     snprintf(
         expect, sizeof(expect),
-        "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n"
+        "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n#EXT-X-INDEPENDENT-SEGMENTS\n"
         "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=0.90000,CAN-SKIP-UNTIL=12.0\n"
         "#EXT-X-PART-INF:PART-TARGET=0.30000\n"
         "#EXT-X-MEDIA-SEQUENCE:1000\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n"
@@ -322,7 +387,7 @@ static void test_a_playlist_word_for_word(void **state)
     assert_string_equal(full, expect);
     _cleanup_free_ char *plain = playlist(&w, 0, "plain");
     snprintf(expect, sizeof(expect),
-             "#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-TARGETDURATION:2\n"
+             "#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-TARGETDURATION:2\n#EXT-X-INDEPENDENT-SEGMENTS\n"
              "#EXT-X-MEDIA-SEQUENCE:1000\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n"
              "#EXT-X-MAP:URI=\"video1-%016" PRIx64 ".mp4\"\n"
              "#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:30.085Z\n"
@@ -638,6 +703,9 @@ int main(void)
         cmocka_unit_test(test_parts_fit_their_target_at_any_frame_rate),
         cmocka_unit_test(test_parts_fit_their_target_with_rounded_stamps),
         cmocka_unit_test(test_where_segments_are_cut),
+        cmocka_unit_test(test_the_target_duration_never_changes),
+        cmocka_unit_test(test_a_long_history_makes_the_target_duration),
+        cmocka_unit_test(test_lagging_sound_fits_as_well),
         cmocka_unit_test(test_a_running_stream_has_a_playlist_at_once),
         cmocka_unit_test(test_too_little_history_is_not_cut),
         cmocka_unit_test(test_a_playlist_word_for_word),
