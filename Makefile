@@ -60,6 +60,7 @@ bench: build
 	@tools/deps bench
 	@meson configure $(BUILD) -Dbench=true && ninja -C $(BUILD) -j $(JOBS) --quiet
 	@MAST_BUILD=$(abspath $(BUILD)) node bench/run.mjs $(BENCH)
+	@MAST_BUILD=$(abspath $(BUILD)) node bench/hls.mjs $(filter --quick,$(BENCH))
 
 sanitize:
 	@tools/deps build test

@@ -9,24 +9,15 @@
 // A and B alternate, three rounds. What counts is what the players received. Every number is the median of its rounds,
 // and only the ratios of one run mean something on a shared machine.
 
-import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 
-const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "..");
-const BUILD = process.env.MAST_BUILD ?? join(ROOT, "build");
-const MAST = process.env.MAST_BIN ?? join(BUILD, "src/app/mast");
-const LOAD = join(BUILD, "bench/mast-load");
+import { cpuSeconds, ended, freePort, LOAD, median, option, pinned, reachable, residentKib, sleep, startMast as serve, stop } from "./lib.mjs";
+
 const NGINX_MODULE = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
 
 const quick = process.argv.includes("--quick");
-const option = (name) => {
-  const at = process.argv.indexOf(name);
-  return at > 0 ? process.argv[at + 1] : undefined;
-};
 const brief = process.argv.includes("--brief");
 const only = option("--only");
 const ROUNDS = quick ? 1 : 3;
@@ -35,62 +26,11 @@ const WARMUP = 2;
 const TOOL_MAX = 0.8;
 const LATE_MAX_MS = 250;
 
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-const median = (values) => values.slice().sort((a, b) => a - b)[Math.floor(values.length / 2)];
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
-
-async function reachable(port) {
-  const { connect } = await import("node:net");
-  for (let i = 0; i < 200; i++) {
-    const ok = await new Promise((done) => {
-      const socket = connect(port, "127.0.0.1", () => (socket.destroy(), done(true)));
-      socket.on("error", () => done(false));
-    });
-    if (ok) {
-      return;
-    }
-    await sleep(50);
-  }
-  throw new Error(`nothing listens on ${port}`);
-}
-
-// The scheduler's own account in nanoseconds; /proc/PID/stat samples at the tick and is wrong for what wakes with the clock.
-function cpuSeconds(pid) {
-  const threads = readdirSync(`/proc/${pid}/task`);
-  return threads.reduce((sum, t) => sum + Number(readFileSync(`/proc/${pid}/task/${t}/schedstat`, "utf8").split(" ")[0]), 0) / 1e9;
-}
-
-function residentKib(pid) {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
-}
-
-const pinned = (cores, program, args, options) => spawn("taskset", ["-c", cores, program, ...args], options);
-
 // ---- the servers: start() resolves with {pid, rtmp, ws?, stop} ----
 
-async function startMast(dir, { loops = 1, cores = "0" } = {}) {
-  const [rtmp, http] = [await freePort(), await freePort()];
-  const child = pinned(cores, MAST, ["serve"], {
-    stdio: "ignore",
-    env: {
-      ...process.env,
-      MAST_CONFIG: "",
-      MAST_STATE_DIR: dir,
-      MAST_LOOPS: String(loops),
-      MAST_RTMP_PORT: String(rtmp),
-      MAST_HTTP_PORT: String(http),
-      MAST_RTMPS_ENABLED: "false",
-    },
-  });
-  await reachable(rtmp);
-  return { pid: child.pid, rtmp: `rtmp://127.0.0.1:${rtmp}/live/x`, ws: `ws://127.0.0.1:${http}/live/x/mse`, child };
+async function startMast(dir, how) {
+  const { pid, rtmp, http, child } = await serve(dir, how);
+  return { pid, rtmp: `rtmp://127.0.0.1:${rtmp}/live/x`, ws: `ws://127.0.0.1:${http}/live/x/mse`, child };
 }
 
 async function startNginx(dir) {
@@ -105,12 +45,6 @@ async function startNginx(dir) {
   const child = pinned("0", "/usr/sbin/nginx", ["-c", file], { stdio: "ignore" });
   await reachable(rtmp);
   return { pid: child.pid, rtmp: `rtmp://127.0.0.1:${rtmp}/live/x`, child };
-}
-
-async function ended(child) {
-  if (child.exitCode === null && child.signalCode === null) {
-    await new Promise((done) => child.once("exit", done));
-  }
 }
 
 // ---- one run ----
@@ -138,10 +72,7 @@ async function measure(start, { clients, kbps, websocket = false }) {
     }
   });
   await ended(player);
-  for (const child of [publisher, server.child]) {
-    child.kill("SIGTERM");
-    await ended(child);
-  }
+  await stop(publisher, server.child);
   rmSync(dir, { recursive: true, force: true });
   const r = JSON.parse(out);
   const cpu = (to - from) / r.seconds;

@@ -377,7 +377,7 @@ int textmsg_framing(const struct textmsg *m, bool no_body, struct textmsg_framin
                     struct error *err)
 {
     struct textmsg_framing f = {0};
-    struct bytes value;
+    struct bytes value = {0};
     bool http = strcmp(m->protocol, "HTTP") == 0;
     unsigned lengths = textmsg_field_count(m, "Content-Length");
     unsigned encodings = textmsg_field_count(m, "Transfer-Encoding");

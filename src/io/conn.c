@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -436,7 +437,15 @@ void conn_read_resume(struct conn *c)
 /* ---- writing ---- */
 
 /* Bytes taken, -EAGAIN, or the failure. MSG_NOSIGNAL: an embedder's process must not die of a peer that left. */
-static ssize_t write_some(struct conn *c, const struct iovec *iov, int n)
+static ssize_t count_out(struct conn *c, ssize_t sent)
+{
+    if (sent > 0) {
+        c->bytes_out += (uint64_t)sent;
+    }
+    return sent;
+}
+
+static ssize_t write_some(struct conn *c, const struct iovec *iov, int n, int flags)
 {
     ssize_t sent;
     if (c->tls) {
@@ -444,14 +453,21 @@ static ssize_t write_some(struct conn *c, const struct iovec *iov, int n)
     } else {
         struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
         do {
-            sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+            sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL | flags);
         } while (sent < 0 && errno == EINTR);
         sent = sent < 0 ? -errno : sent;
     }
-    if (sent > 0) {
-        c->bytes_out += (uint64_t)sent;
-    }
-    return sent;
+    return count_out(c, sent);
+}
+
+static ssize_t write_pages(struct conn *c, const struct buf *b, size_t skip)
+{
+    off_t at = (off_t)(BUF_FILE_OFFSET + skip);
+    ssize_t sent;
+    do {
+        sent = sendfile(c->fd, b->fd, &at, b->len - skip);
+    } while (sent < 0 && errno == EINTR);
+    return count_out(c, sent < 0 ? -errno : sent);
 }
 
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n)
@@ -470,7 +486,7 @@ ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n)
     for (int i = 0; i < tried; i++) {
         offered += iov[i].iov_len;
     }
-    ssize_t sent = offered == 0 ? 0 : write_some(c, iov, tried);
+    ssize_t sent = offered == 0 ? 0 : write_some(c, iov, tried, 0);
     if (sent < 0 && sent != -EAGAIN) {
         c->state = CONN_ENDED;
         c->fail_code = (int)sent;
@@ -492,18 +508,42 @@ void conn_want_writable(struct conn *c)
     conn_update_poll(c);
 }
 
+/* Less is cheaper to copy than to hand over by pages. */
+#define SENDFILE_LEAST ((size_t)32 * 1024)
+
+static bool goes_by_pages(const struct conn *c, unsigned i)
+{
+    const struct buf *b = buf_queue_at(&c->queue, i);
+    size_t skip = i == 0 ? c->queue.head_done : 0;
+    return !c->tls && b->fd >= 0 && b->len - skip >= SENDFILE_LEAST;
+}
+
+/* One system call's worth. */
+static ssize_t flush_some(struct conn *c, size_t *ret_offered)
+{
+    struct iovec iov[QUEUE_VECTORS];
+    if (goes_by_pages(c, 0)) {
+        const struct buf *first = buf_queue_at(&c->queue, 0);
+        *ret_offered = first->len - c->queue.head_done;
+        return write_pages(c, first, c->queue.head_done);
+    }
+    int n = buf_queue_vectors(&c->queue, iov, QUEUE_VECTORS);
+    int copied = 1;
+    *ret_offered = iov[0].iov_len;
+    while (copied < n && !goes_by_pages(c, (unsigned)copied)) {
+        *ret_offered += iov[copied++].iov_len;
+    }
+    /* The head of an answer and the first of its pages share a packet. */
+    return write_some(c, iov, copied, copied < n ? MSG_MORE : 0);
+}
+
 /* 0 or positive: written as far as the socket took it; the caller looks at queue.n. */
 static int flush_queue(struct conn *c)
 {
-    struct iovec iov[QUEUE_VECTORS];
     c->queue_blocked = false;
     while (c->queue.n > 0) {
-        int n = buf_queue_vectors(&c->queue, iov, QUEUE_VECTORS);
-        size_t offered = 0;
-        for (int i = 0; i < n; i++) {
-            offered += iov[i].iov_len;
-        }
-        ssize_t sent = offered == 0 ? 0 : write_some(c, iov, n);
+        size_t offered;
+        ssize_t sent = flush_some(c, &offered);
         if (sent < 0 && sent != -EAGAIN) {
             return (int)sent;
         }

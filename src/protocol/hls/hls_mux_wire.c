@@ -41,6 +41,7 @@ static void segment_free(struct hls_segment *s)
         }
         free(piece->parts);
         buf_unref(&piece->init);
+        buf_unref(&piece->whole);
     }
     free(s);
 }

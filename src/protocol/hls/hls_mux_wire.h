@@ -48,6 +48,8 @@ struct hls_piece {
     unsigned n_parts;
     unsigned cap_parts;
     struct hls_part *parts; /* complete ones */
+    unsigned asked;         /* how often as a whole segment */
+    struct buf *whole; /* the segment in one, for sending by pages; NULL: not asked for enough */
 };
 
 struct hls_segment {
@@ -100,6 +102,11 @@ struct hls_mux {
 
 void hls_mux_init(struct hls_mux *m, const struct hls_limits *limits);
 void hls_mux_done(struct hls_mux *m);
+/*
+ * The closed piece of a track as one buffer in a memory file, once it was asked for often enough: then its chunks need not be
+ * copied for every reader. Borrowed; NULL when the chunks are to be sent. Counts as an ask.
+ */
+struct buf *hls_mux_whole(struct hls_mux *m, struct hls_segment *g, unsigned track);
 /* Nobody watches any more: drops the media, keeps the numbers. */
 void hls_mux_reset(struct hls_mux *m);
 /* chunk is s as FORM_CMAF, borrowed. wall_minus_mono_ns: what the wall clock is ahead of the monotonic one. */

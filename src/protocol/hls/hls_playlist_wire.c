@@ -66,7 +66,7 @@ bool hls_is_ready(const struct hls_mux *m, uint32_t tracks)
     return any && (all || m->n_segments > 2);
 }
 
-static const struct hls_segment *find_segment(const struct hls_mux *m, uint64_t msn)
+static struct hls_segment *find_segment(const struct hls_mux *m, uint64_t msn)
 {
     uint64_t oldest = m->n_segments > 0 ? m->segments[0]->msn : 0;
     return msn >= oldest && msn - oldest < m->n_segments ? m->segments[msn - oldest] : NULL;
@@ -124,7 +124,7 @@ static enum hls_found find_init(const struct hls_mux *m, const struct hls_name *
     return HLS_ABSENT;
 }
 
-enum hls_found hls_find(const struct hls_mux *m, const struct hls_name *name,
+enum hls_found hls_find(struct hls_mux *m, const struct hls_name *name,
                         void (*each)(void *user, struct buf *chunk), void *user)
 {
     const struct track_params *params = m->tracks[name->track].params;
@@ -139,10 +139,15 @@ enum hls_found hls_find(const struct hls_mux *m, const struct hls_name *name,
     if (is_part && name->id == next.msn && name->part == next.part && !m->ended) {
         return HLS_COMING;
     }
-    const struct hls_segment *g = find_segment(m, name->id);
+    struct hls_segment *g = find_segment(m, name->id);
     const struct hls_piece *p = g ? &g->pieces[name->track] : NULL;
     if (!p || !p->begun || (is_part ? name->part >= p->n_parts : !p->closed)) {
         return HLS_ABSENT;
+    }
+    struct buf *whole = is_part ? NULL : hls_mux_whole(m, g, name->track);
+    if (whole) {
+        each(user, whole);
+        return HLS_FOUND;
     }
     for (unsigned i = 0; i < p->n_parts; i++) {
         if (!is_part || i == name->part) {

@@ -39,5 +39,5 @@ enum hls_found {
     HLS_ABSENT,
 };
 /* each is called for every chunk in order, when it is HLS_FOUND. Any name but that of a playlist. */
-enum hls_found hls_find(const struct hls_mux *m, const struct hls_name *name,
+enum hls_found hls_find(struct hls_mux *m, const struct hls_name *name,
                         void (*each)(void *user, struct buf *chunk), void *user);

@@ -3,8 +3,12 @@
 
 #include "base/buf.h"
 #include "base/buf_queue.h"
+#include "base/mem.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static void test_last_unref_returns_the_memory(void **state)
 {
@@ -18,6 +22,56 @@ static void test_last_unref_returns_the_memory(void **state)
     buf_unref(&second);
     assert_int_equal(buf_live_count(), 0);
     assert_int_equal(buf_live_bytes(), 0);
+}
+
+static unsigned open_descriptors(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 4096; fd++) {
+        n += fcntl(fd, F_GETFD) >= 0;
+    }
+    return n;
+}
+
+static void test_a_file_holds_the_same_bytes(void **state)
+{
+    unsigned before = open_descriptors();
+    struct buf *b = buf_try_new_file(100000);
+    assert_non_null(b);
+    memset(b->data, 'a', b->len);
+    memcpy(b->data + 99997, "end", 3);
+    char tail[4];
+    assert_int_equal(pread(b->fd, tail, 4, BUF_FILE_OFFSET + 99996), 4);
+    assert_memory_equal(tail, "aend", 4);
+    assert_int_equal(buf_live_bytes(), 100000);
+    assert_int_equal(open_descriptors(), before + 1);
+    buf_unref(&b);
+    assert_int_equal(open_descriptors(), before);
+    assert_int_equal(buf_live_count(), 0);
+}
+
+static void test_files_are_bounded(void **state)
+{
+    static struct buf *all[BUF_FILES_MAX];
+    struct rlimit limit;
+    unsigned before = open_descriptors();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = MIN(limit.rlim_max, BUF_FILES_MAX + 100);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    unsigned n = 0;
+    while (n < BUF_FILES_MAX && (all[n] = buf_try_new_file(10))) {
+        n++;
+    }
+    /* Where the process may not have so many descriptors, that is the bound. */
+    assert_true(n == BUF_FILES_MAX || limit.rlim_cur < BUF_FILES_MAX + 100);
+    assert_null(buf_try_new_file(10));
+    buf_unref(&all[--n]);
+    all[n] = buf_try_new_file(10);
+    assert_non_null(all[n++]);
+    while (n > 0) {
+        buf_unref(&all[--n]);
+    }
+    assert_int_equal(open_descriptors(), before);
 }
 
 static void test_a_reader_stops_at_its_end(void **state)
@@ -70,6 +124,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_last_unref_returns_the_memory),
+        cmocka_unit_test(test_a_file_holds_the_same_bytes),
+        cmocka_unit_test(test_files_are_bounded),
         cmocka_unit_test(test_a_reader_stops_at_its_end),
         cmocka_unit_test(test_out_grows_and_terminates),
         cmocka_unit_test(test_a_queue_keeps_order_and_place),

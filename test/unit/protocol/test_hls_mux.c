@@ -34,6 +34,7 @@ struct world {
     unsigned gop;
     int64_t frame_ns;
     bool silent;
+    size_t large;  /* pictures are so long */
     uint64_t bufs; /* before */
 };
 
@@ -69,7 +70,10 @@ static void push(struct world *w, unsigned track, struct track_params *p, int64_
     char text[32];
     snprintf(text, sizeof(text), "%u@%lld;", track, dts / NS_PER_MS);
     struct buf *payload = NULL;
-    _cleanup_buf_ struct buf *chunk = buf_from_str(text);
+    size_t len = MAX(strlen(text), track == 0 ? w->large : 0);
+    _cleanup_buf_ struct buf *chunk = buf_new(len);
+    memset(chunk->data, '.', len);
+    memcpy(chunk->data, text, strlen(text));
     struct sample *s = sample_new(track, p, &payload, dts, dts + 2 * FRAME * (track == 0), flags,
                                   dts + 5 * NS_PER_MS);
     s->seq = w->seq++;
@@ -696,6 +700,47 @@ static void test_files(void **state)
     teardown(&w);
 }
 
+/* A group of large pictures; the same bytes come out in chunks and, asked for often, in one buffer. */
+static void count_pieces(void *user, struct buf *chunk)
+{
+    (*(unsigned *)user)++;
+    assert_true(chunk->len > 0);
+}
+
+static void test_a_wanted_segment_is_in_one_piece(void **state)
+{
+    struct world w;
+    setup(&w, 25);
+    w.large = 4000;
+    run_for(&w, 2 * NS_PER_S + 15 * FRAME);
+    uint64_t kept = w.m.bytes;
+    _cleanup_(out_done) struct out first = {0};
+    _cleanup_(out_done) struct out o = {0};
+    struct hls_name name;
+    assert_int_equal(fetch(&w, "video1-1000.m4s", &first), HLS_FOUND);
+    assert_true(first.len > 65536);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(fetch(&w, "video1-1000.m4s", &o), HLS_FOUND);
+        assert_int_equal(o.len, first.len);
+        assert_memory_equal(o.data, first.data, o.len);
+        assert_int_equal(fetch(&w, "video1-1000.0.m4s", &o), HLS_FOUND);
+        assert_true(o.len < first.len / 2);
+    }
+    unsigned pieces = 0;
+    assert_int_equal(hls_name_parse("video1-1000.m4s", &name), 0);
+    assert_int_equal(hls_find(&w.m, &name, count_pieces, &pieces), HLS_FOUND);
+    assert_int_equal(pieces, 1);
+    assert_int_equal(w.m.bytes, kept + first.len); /* counted against the limit */
+    /* A small one is not worth a descriptor. */
+    for (unsigned i = 0; i < 5; i++) {
+        pieces = 0;
+        assert_int_equal(hls_name_parse("audio2-1000.m4s", &name), 0);
+        assert_int_equal(hls_find(&w.m, &name, count_pieces, &pieces), HLS_FOUND);
+        assert_true(pieces > 1);
+    }
+    teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -722,6 +767,7 @@ int main(void)
         cmocka_unit_test(test_a_hole_is_a_discontinuity),
         cmocka_unit_test(test_when_a_reload_is_due),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_a_wanted_segment_is_in_one_piece),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
