@@ -9,18 +9,21 @@
 #include <curl/curl.h>
 #include <stdio.h>
 
-struct api_call api_call_options(const struct args *a)
+struct api_call api_call_to(const char *url, const char *ca)
 {
-    const char *url = args_option(a, "--url");
     if (!url) {
         url = getenv("MAST_URL"); /* NOLINT(concurrency-mt-unsafe): commands have one thread */
     }
-    const char *ca = args_option(a, "--ca");
     if (!ca) {
         ca = getenv("MAST_CA"); /* NOLINT(concurrency-mt-unsafe): as above */
     }
     return (struct api_call){.url = url && *url ? url : "http://127.0.0.1:8888",
                              .ca = ca && *ca ? ca : NULL};
+}
+
+struct api_call api_call_options(const struct args *a)
+{
+    return api_call_to(args_option(a, "--url"), args_option(a, "--ca"));
 }
 
 struct problem_view {
@@ -84,8 +87,9 @@ static void set_options(struct exchange *x, const char *url, struct curl_slist *
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
     /* A stream has no end, but it has comments at least every 15 s: half a minute of nothing is a dead server. */
-    curl_easy_setopt(c, CURLOPT_TIMEOUT, x->on_data ? 0L : 30L);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, 30L);
+    long patience_s = x->call->patience_s ? (long)x->call->patience_s : 30;
+    curl_easy_setopt(c, CURLOPT_TIMEOUT, x->on_data ? 0L : patience_s);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, patience_s);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, 40L);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
@@ -122,7 +126,7 @@ static enum api_result perform(struct exchange *x)
     curl_easy_cleanup(x->curl);
     if (code != CURLE_OK) {
         _cleanup_free_ char *shown = url_redact(x->call->url, URL_MASK_KEYS);
-        if (!x->quiet) {
+        if (!x->quiet && !x->call->quiet) {
             fprintf(stderr,
                     "mast: %s: %s; is `mast serve` running there? (--url names another server)\n",
                     shown, curl_easy_strerror(code));
@@ -132,7 +136,9 @@ static enum api_result perform(struct exchange *x)
     if (status >= 200 && status < 300) {
         return API_OK;
     }
-    (void)complain(status, x->reply);
+    if (!x->call->quiet) {
+        (void)complain(status, x->reply);
+    }
     return API_REFUSED;
 }
 

@@ -6,12 +6,16 @@
 #define API_REPLY_MAX (64u << 20)
 
 struct api_call {
-    const char *url; /* "http://user:password@host:8888" */
-    const char *ca;  /* the only certificates to trust, PEM; NULL = the system's */
+    const char *url;     /* "http://user:password@host:8888" */
+    const char *ca;      /* the only certificates to trust, PEM; NULL = the system's */
+    bool quiet;          /* says nothing about failures */
+    unsigned patience_s; /* for a whole answer; 0 = half a minute */
 };
 
 struct args;
 
+/* Either may be NULL: $MAST_URL, else the local default; $MAST_CA, else none. */
+struct api_call api_call_to(const char *url, const char *ca);
 /* --url URL, else $MAST_URL, else the local default; --ca FILE, else $MAST_CA. The command has COMMAND_SERVER. */
 struct api_call api_call_options(const struct args *a);
 /* 0 and the reply's body, or an exit code after saying on stderr what went wrong. body may be NULL. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/command.h"
 
+#include "app/complete.h"
 #include "base/mem.h"
 
 #include <mast/version.h>
@@ -299,6 +300,10 @@ int command_main(int argc, char **argv)
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
         command_print_list(argc > 1 ? stdout : stderr);
         return argc > 1 ? 0 : 2;
+    }
+    if (strcmp(name, "--complete") == 0) {
+        complete(argc - 2, argv + 2);
+        return 0;
     }
     struct args a = {.command = command_find(strcmp(name, "--version") == 0 ? "version" : name)};
     if (!a.command) {

@@ -303,14 +303,25 @@ static int parse_file(struct config *config, const char *file, struct error *err
     return model_parse_yaml(&config_model, config, out_view(&text), &opts, err);
 }
 
-/* These name files and folders, or belong to other programs of ours; they are no keys of the configuration. */
+const struct config_variable config_variables[] = {
+    {"MAST_CONFIG", "The configuration file."},
+    {"MAST_STATE_DIR", "The state folder, when `state_dir` is not given; before $STATE_DIRECTORY."},
+    {"MAST_WEB_DIR", "The folder with the page's files, when `http.web_dir` is not given."},
+    {"MAST_LIBEXEC_DIR", "Where the programs are that only mast starts."},
+    {"MAST_SECRET_KEY_FILE",
+     "The file with the keys that secrets are sealed with, 64 hexadecimal digits a line. Without it the service manager's credential, else one made in the state folder."},
+    {"MAST_URL", "The server that commands talk to, when --url is not given."},
+    {"MAST_CA", "The certificates that they trust, when --ca is not given."},
+    {"MAST_BIN", NULL},
+    {"MAST_BUILD", NULL},
+    {"MAST_LONG", NULL},
+    {NULL, NULL},
+};
+
 static bool variable_is_ours(const char *name)
 {
-    static const char *const known[] = {
-        "MAST_CONFIG", "MAST_STATE_DIR", "MAST_WEB_DIR", "MAST_LIBEXEC_DIR", "MAST_SECRET_KEY_FILE",
-        "MAST_URL",    "MAST_BIN",       "MAST_BUILD",   "MAST_LONG",        "MAST_CA"};
-    for (unsigned i = 0; i < ARRAY_LEN(known); i++) {
-        if (strcmp(name, known[i]) == 0) {
+    for (const struct config_variable *v = config_variables; v->name; v++) {
+        if (strcmp(name, v->name) == 0) {
             return true;
         }
     }

@@ -100,6 +100,13 @@ void config_done(struct config *config);
 /* What the engine is told of it; who answers the access question is the caller's to add. */
 struct engine_config config_engine(const struct config *config);
 
+/* Variables of the environment that are no keys of the configuration, for the manual. */
+struct config_variable {
+    const char *name; /* NULL ends the table */
+    const char *doc;  /* NULL = of the tests */
+};
+extern const struct config_variable config_variables[];
+
 /* The documented example file with every key, from the table. */
 void config_write_example(struct out *o);
 /* docs/configuration.md: the same for people who look something up. */
