@@ -9,7 +9,7 @@ JOBS          ?= $(shell nproc)
 
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/.test -prune -o -type f -print 2>/dev/null)
 
-.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install deps format lint references clean
+.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install uninstall deps format lint references clean
 
 run: build
 	@tools/deps run
@@ -81,8 +81,14 @@ fuzz:
 	@ninja -C $(BUILD)-fuzz -j $(JOBS) --quiet
 	@tools/fuzz $(BUILD)-fuzz $(FUZZ_SECONDS) $(FUZZ)
 
+# DESTDIR and PREFIX as everywhere; `make uninstall` takes away what the last install put there.
 install: build
-	@ninja -C $(BUILD) -j $(JOBS) --quiet install
+	@meson configure $(BUILD) --prefix $(abspath $(PREFIX))
+	@ninja -C $(BUILD) -j $(JOBS) --quiet
+	@meson install -C $(BUILD) --no-rebuild --quiet $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+
+uninstall:
+	@ninja -C $(BUILD) --quiet uninstall
 
 # What docs/ and mast.example.yml take from the program's own tables.
 references: build

@@ -2,6 +2,7 @@
 #include "io/proc_spawn.h"
 
 #include "base/mem.h"
+#include "io/dirs.h"
 #include "io/spawn_helper.h"
 
 #include <errno.h>
