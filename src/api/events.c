@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "io/http_doc.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -279,6 +280,27 @@ static void handle_events(void *user, struct http_request *req, struct http_repl
     }
 }
 
+static const struct http_doc_param events_params[] = {
+    {"Last-Event-ID", "header",
+     "The id of the last event that was seen: what came after it is sent first, or the event `reset` when that is no longer kept.",
+     NULL},
+    {.name = NULL},
+};
+static const struct http_doc_problem events_problems[] = {
+    {503, "too-many-clients", "as many clients listen to events as may"},
+    {.status = 0},
+};
+static const struct http_route_doc events_doc = {
+    .text =
+        "Server-sent events. The first is `start` or `reset` (the state is to be read anew) with the position as its id; those "
+        "that follow have no name, and as data a JSON object with `id`, `time`, `type`, `resource` and `data`. A comment comes "
+        "every 15 seconds. A client that reads too slowly is cut off and may come again. docs/operation.md lists the types.",
+    .reply_type = "text/event-stream",
+    .reply_text = "The events, without end",
+    .params = events_params,
+    .problems = events_problems,
+};
+
 const struct http_route events_routes[] = {
     {
         .method = HTTP_GET,
@@ -286,6 +308,7 @@ const struct http_route events_routes[] = {
         .pattern = "/api/v1/events",
         .handle = handle_events,
         .summary = "What happens, as server-sent events; goes on after Last-Event-ID",
+        .doc = &events_doc,
         .scope = "read",
     },
 };

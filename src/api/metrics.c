@@ -2,6 +2,7 @@
 #include "api/metrics.h"
 
 #include "base/mem.h"
+#include "io/http_doc.h"
 
 #include <assert.h>
 #include <math.h>
@@ -135,6 +136,13 @@ static void handle_metrics(void *user, struct http_request *req, struct http_rep
     step(page);
 }
 
+static const struct http_route_doc metrics_doc = {
+    .text =
+        "Text format 0.0.4. docs/metrics.md lists the metrics. A token needs the action `metrics` or `api`.",
+    .reply_type = "text/plain",
+    .reply_text = "The metrics",
+};
+
 const struct http_route metrics_routes[] = {
     {
         .method = HTTP_GET,
@@ -142,6 +150,7 @@ const struct http_route metrics_routes[] = {
         .pattern = "/metrics",
         .handle = handle_metrics,
         .summary = "Metrics in the Prometheus text format",
+        .doc = &metrics_doc,
         .scope = "read",
     },
 };

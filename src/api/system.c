@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/model.h"
+#include "io/http_doc.h"
 
 #include <mast/version.h>
 
@@ -30,12 +31,16 @@ struct version_view {
 };
 
 static const struct model_field version_fields[] = {
-    MODEL_STRING(struct version_view, version), MODEL_INT(struct version_view, pid),
-    MODEL_TIME(struct version_view, started),   MODEL_STRING(struct version_view, libuv),
-    MODEL_STRING(struct version_view, openssl), MODEL_STRING(struct version_view, sqlite),
-    MODEL_STRING(struct version_view, curl),
+    MODEL_STRING(struct version_view, version, .doc = "Of Mast."),
+    MODEL_INT(struct version_view, pid, .doc = "Process id."),
+    MODEL_TIME(struct version_view, started, .doc = "When this process began to serve."),
+    MODEL_STRING(struct version_view, libuv, .doc = "Version of the library."),
+    MODEL_STRING(struct version_view, openssl, .doc = "Version of the library."),
+    MODEL_STRING(struct version_view, sqlite, .doc = "Version of the library."),
+    MODEL_STRING(struct version_view, curl, .doc = "Version of the library."),
 };
-static const struct model version_model = MODEL("Version", struct version_view, version_fields);
+static const struct model version_model =
+    MODEL("Version", struct version_view, version_fields, .unknown = MODEL_IGNORE);
 
 static void write_version(int64_t started_wall_ns, struct json *j)
 {
@@ -85,6 +90,19 @@ static void handle_readyz(void *user, struct http_request *req, struct http_repl
     send_text(reply, s->ready ? 200 : 503, s->ready ? "ready\n" : "starting or ending\n");
 }
 
+static const struct http_route_doc version_doc = {.reply_text = "Versions"};
+static const struct http_route_doc healthz_doc = {
+    .text = "For a supervisor: restart the server when it does not answer.",
+    .reply_type = "text/plain",
+    .reply_text = "ok",
+};
+static const struct http_route_doc readyz_doc = {
+    .text =
+        "For a load balancer: send nobody here while it is 503, at the start and while it ends.",
+    .reply_type = "text/plain",
+    .reply_text = "ready",
+};
+
 const struct http_route system_routes[] = {
     {
         .method = HTTP_GET,
@@ -92,6 +110,7 @@ const struct http_route system_routes[] = {
         .pattern = "/api/v1/version",
         .handle = handle_version,
         .summary = "What runs here",
+        .doc = &version_doc,
         .reply_model = &version_model,
         .scope = "read",
     },
@@ -101,6 +120,7 @@ const struct http_route system_routes[] = {
         .pattern = "/healthz",
         .handle = handle_healthz,
         .summary = "200 while the control loop answers",
+        .doc = &healthz_doc,
     },
     {
         .method = HTTP_GET,
@@ -108,6 +128,7 @@ const struct http_route system_routes[] = {
         .pattern = "/readyz",
         .handle = handle_readyz,
         .summary = "200 when every listener is up",
+        .doc = &readyz_doc,
     },
 };
 const unsigned system_routes_n = ARRAY_LEN(system_routes);

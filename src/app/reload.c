@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/http_doc.h"
 #include "io/tls.h"
 #include "io/watch.h"
 #include "protocol/rtmp/rtmp_server.h"
@@ -350,6 +351,17 @@ static void handle_reload(void *user, struct http_request *req, struct http_repl
     http_reply_send(reply, 200, "application/json", &body);
 }
 
+static const struct http_doc_problem reload_problems[] = {
+    {422, "invalid-configuration", "`field` and `detail` say where and what, and nothing has changed"},
+    {.status = 0},
+};
+static const struct http_route_doc reload_doc = {
+    .text =
+        "All or nothing, and what did not change is left alone. docs/operation.md says what takes effect when.",
+    .reply_text = "What is in force now, and what waits for a restart",
+    .problems = reload_problems,
+};
+
 const struct http_route reload_routes[] = {
     {
         .method = HTTP_POST,
@@ -358,6 +370,7 @@ const struct http_route reload_routes[] = {
         .handle = handle_reload,
         .max_body_bytes = 4096,
         .summary = "Reads the configuration and the certificates again",
+        .doc = &reload_doc,
         .reply_model = &reload_report_model,
         .scope = "admin",
     },

@@ -151,17 +151,25 @@ static void write_bounds(const struct model_field *f, const char *prefix, struct
     }
 }
 
-/* The default in the form it has in JSON. A secret's default would be no secret. */
-static void write_default(const struct model_field *f, struct json *j)
+/* A default or an example in the form it has in JSON; false when the text is none. A secret's default would be no secret. */
+static bool write_text_as_value(const struct model_field *f, const char *text, struct json *j)
 {
     static const struct model_write_opts clear = {.secrets = MODEL_SECRETS_CLEAR};
     void *member = mem_zalloc(member_size(f));
-    if (bind_text(f, member, f->def, NULL) == 0) {
-        json_key(j, "default");
+    bool fits = bind_text(f, member, text, NULL) == 0;
+    if (fits) {
         (void)value_write(f, member, &clear, j);
     }
     value_done(f, member);
     free(member);
+    return fits;
+}
+
+static bool text_fits(const struct model_field *f, const char *text)
+{
+    _cleanup_(out_done) struct out ignored = {0};
+    struct json j = json_init(&ignored);
+    return write_text_as_value(f, text, &j);
 }
 
 static void write_field(const struct model_field *f, const char *prefix, struct json *j)
@@ -175,8 +183,9 @@ static void write_field(const struct model_field *f, const char *prefix, struct 
     if (f->doc) {
         json_put_str(j, "description", f->doc);
     }
-    if (f->def) {
-        write_default(f, j);
+    if (f->def && text_fits(f, f->def)) {
+        json_key(j, "default");
+        (void)write_text_as_value(f, f->def, j);
     }
     if (f->secret != MODEL_PUBLIC) {
         json_put_bool(j, "writeOnly", true);
@@ -187,7 +196,11 @@ static void write_field(const struct model_field *f, const char *prefix, struct 
     if (f->example) {
         json_key(j, "examples");
         json_array_begin(j);
-        json_str(j, f->example);
+        if (!text_fits(f, f->example)) {
+            json_str(j, f->example);
+        } else {
+            (void)write_text_as_value(f, f->example, j);
+        }
         json_array_end(j);
     }
     json_object_end(j);

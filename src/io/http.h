@@ -48,6 +48,7 @@ struct http_route {
     size_t max_body_bytes; /* 0 = default */
     /* For OpenAPI (api/openapi.c): NULL summary hides the route from the document. */
     const char *summary;
+    const struct http_route_doc *doc; /* io/http_doc.h; may be NULL */
     const struct model *body_model;
     const struct model *reply_model;
     const char *scope; /* access scope an API key needs: "read", "admin"; NULL = public */

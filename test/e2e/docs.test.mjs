@@ -77,6 +77,9 @@ test("commands, configuration keys, routes, metrics and files that are named exi
   const keys = new Set([...wanted["docs/configuration.md"].matchAll(/^(?:\| `([^`]+)`|## (\S+)$)/gm)].map((m) => (m[1] ?? m[2]).replaceAll("[]", "")));
   const sections = [...new Set([...keys].map((k) => k.split(".")[0]))];
   const metrics = new Set([...wanted["docs/metrics.md"].matchAll(/^\| `(mast_[a-z_]+)`/gm)].map((m) => m[1]));
+  const routes = [...wanted["docs/api.md"].matchAll(/^### ([A-Z]+) (\/\S+)$/gm)].map(
+    (m) => new RegExp(`^${m[2].replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{path\}/g, ".+").replace(/\{\w+\}/g, "[^/]+")}$`),
+  );
   const looksLikeKey = new RegExp(`^(${sections.join("|")})(\\.[a-z_]+)+(\\.\\*)?$`);
   const wrong = [];
   for (const [page, text] of pages) {
@@ -101,6 +104,12 @@ test("commands, configuration keys, routes, metrics and files that are named exi
       for (const m of word.matchAll(/(?:^|[\s(])make ([a-z-]+)\b/g)) {
         if (!targets.has(m[1])) {
           wrong.push(`${page}: \`${word}\`: the Makefile has no ${m[1]}`);
+        }
+      }
+      for (const m of word.matchAll(/\/api\/(v1|openapi)[^\s`'"?,;)]*/g)) {
+        const path = m[0].replace(/\/$|\/\.\.\.$/, "");
+        if (path !== "/api/v1" && !routes.some((r) => r.test(path))) {
+          wrong.push(`${page}: \`${word}\`: there is no route ${path}`);
         }
       }
       for (const m of word.matchAll(/\bmast_[a-z_]+/g)) {

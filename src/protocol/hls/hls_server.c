@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/access_http.h"
+#include "io/http_doc.h"
 #include "protocol/hls/hls_private.h"
 
 #include <errno.h>
@@ -45,11 +46,12 @@ static void reply_problem(struct http_reply *reply, int status, const struct err
                        : status == 401 ? "unauthorized"
                        : status == 403 ? "forbidden"
                        : status == 404 ? "not-found"
+                       : status == 429 ? "too-many-attempts"
                                        : "unavailable";
     put_cors(reply);
     http_reply_header(reply, "Cache-Control", "no-cache");
-    if (status == 503) {
-        http_reply_header(reply, "Retry-After", "1");
+    if (status == 503 || status == 429) {
+        http_reply_header(reply, "Retry-After", status == 429 ? "5" : "1");
     }
     http_reply_problem(reply, status, code, err);
 }
@@ -175,7 +177,10 @@ static void on_answer(void *user, const struct access_answer *a)
         send_to_muxer(q, a->path);
         return;
     }
-    int status = a->result == -EACCES ? 403 : a->result == -ENOENT ? 404 : 503;
+    int status = a->result == -EACCES   ? 403
+                 : a->result == -ENOENT ? 404
+                 : a->result == -EBUSY  ? 429
+                                        : 503;
     if (a->result == -EPERM) {
         status = 401;
         http_auth_challenge(q->req, q->reply);
@@ -292,6 +297,43 @@ static void handle_file(void *user, struct http_request *req, struct http_reply 
     handle(user, req, reply, &name);
 }
 
+static const struct http_doc_param master_params[] = {
+    {"plain", "query", "Anything: playlists without the tags of low latency.", NULL},
+    {.name = NULL},
+};
+static const struct http_doc_param file_params[] = {
+    {"file", "path", "A name out of a playlist.", "video1.m3u8"},
+    {"_HLS_msn", "query", "Blocking reload: answered when the playlist has this segment.", NULL},
+    {"_HLS_part", "query", "The same for a part of it.", NULL},
+    {"_HLS_skip", "query", "`YES`: without the segments that the player has already.", NULL},
+    {.name = NULL},
+};
+static const struct http_doc_problem hls_problems[] = {
+    {400, "bad-request", "no stream can have this path, or the query is wrong"},
+    {401, "unauthorized", "credentials are needed"},
+    {403, "forbidden", "these credentials may not watch this path"},
+    {404, "not-found", "there is no such stream or file now"},
+    {429, "too-many-attempts", "too many failed attempts from this address"},
+    {503, "unavailable",
+     "what was asked for did not come in time (`Retry-After` says when to ask again)"},
+    {.status = 0},
+};
+static const struct http_route_doc master_doc = {
+    .text =
+        "docs/hls.md. What the query holds (credentials, `plain`) goes on into every URI of the playlists.",
+    .reply_type = "application/vnd.apple.mpegurl",
+    .reply_text = "The playlist",
+    .params = master_params,
+    .problems = hls_problems,
+};
+static const struct http_route_doc file_doc = {
+    .text = "Playlists are `application/vnd.apple.mpegurl`, all else `video/mp4` or `audio/mp4`.",
+    .reply_type = "application/vnd.apple.mpegurl",
+    .reply_text = "The playlist, or media as MP4",
+    .params = file_params,
+    .problems = hls_problems,
+};
+
 const struct http_route hls_routes[] = {
     {
         .method = HTTP_GET,
@@ -299,6 +341,7 @@ const struct http_route hls_routes[] = {
         .pattern = "/{path+}/index.m3u8",
         .handle = handle_master,
         .summary = "Read a stream as HLS: the multivariant playlist",
+        .doc = &master_doc,
     },
     {
         .method = HTTP_GET,
@@ -306,6 +349,7 @@ const struct http_route hls_routes[] = {
         .pattern = "/{path+}/~hls/{file}",
         .handle = handle_file,
         .summary = "Read a stream as HLS: media playlists, init segments, segments and parts",
+        .doc = &file_doc,
     },
 };
 const unsigned hls_routes_n = ARRAY_LEN(hls_routes);

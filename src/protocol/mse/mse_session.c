@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/http_doc.h"
 #include "io/ws.h"
 #include "media/fmp4.h"
 #include "protocol/mse/mse_access.h"
@@ -564,6 +565,33 @@ static void handle_mse(void *user, struct http_request *req, struct http_reply *
     ask(s);
 }
 
+static const struct http_doc_param mse_params[] = {
+    {"start", "query",
+     "`live`: begin with the next key frame instead of the newest one that is there.", NULL},
+    {"tracks", "query", "A comma list of `video`, `audio` and track ids.", NULL},
+    {.name = NULL},
+};
+static const struct http_doc_problem mse_problems[] = {
+    {400, "bad-path", "no stream can have this path"},
+    {400, "bad-query", "`field` says which part of the query"},
+    {400, "bad-request", "the WebSocket handshake is wrong"},
+    {401, "unauthorized", "credentials are needed"},
+    {403, "forbidden", "these credentials may not watch this path"},
+    {403, "foreign-origin", "a browser asked from another site's page"},
+    {404, "not-found", "there is no such stream"},
+    {426, "upgrade-required", "it would be granted, but this is no WebSocket handshake"},
+    {429, "too-many-attempts", "too many failed attempts from this address"},
+    {503, "unavailable", "the question of access could not be answered, or the server is full"},
+    {.status = 0},
+};
+static const struct http_route_doc mse_doc = {
+    .text = "docs/mse-protocol.md describes the messages.",
+    .status = 101,
+    .reply_text = "The WebSocket",
+    .params = mse_params,
+    .problems = mse_problems,
+};
+
 const struct http_route mse_routes[] = {
     {
         .method = HTTP_GET,
@@ -571,6 +599,7 @@ const struct http_route mse_routes[] = {
         .pattern = "/{path+}/mse",
         .handle = handle_mse,
         .summary = "Read a stream as fragmented MP4 over a WebSocket",
+        .doc = &mse_doc,
     },
     {
         .method = HTTP_GET,

@@ -46,7 +46,7 @@ static int check_path(const void *member, struct error *err)
 #define FIELD_PATH                                                                                 \
     MODEL_STRING(struct access_key, path, .required = true, .check = check_path,                   \
                  .doc = "The one stream that the key publishes to.", .example = "live/cam1")
-#define FIELD_CREATED MODEL_TIME(struct access_key, created_at)
+#define FIELD_CREATED MODEL_TIME(struct access_key, created_at, .doc = "When it was made.")
 #define FIELD_EXPIRES                                                                              \
     MODEL_TIME(struct access_key, expires_at,                                                      \
                .doc = "From then on it opens nothing, and its sessions end.")

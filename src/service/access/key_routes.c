@@ -2,6 +2,7 @@
 /* /api/v1/keys and /api/v1/stream-keys: two views of the same list. */
 #include "base/json.h"
 #include "base/mem.h"
+#include "io/http_doc.h"
 #include "service/access/access_service.h"
 
 #include <errno.h>
@@ -115,6 +116,47 @@ static void delete_stream_key(void *user, struct http_request *req, struct http_
     access_key_delete(user, http_request_param(req, "id"), true, on_deleted, reply);
 }
 
+static const struct http_doc_problem create_problems[] = {
+    {400, "invalid-body", "`field` says which part of the body"},
+    {409, "too-many-keys", "there are as many keys as may be"},
+    {503, "not-stored", "the key could not be written to the state folder, so there is none"},
+    {.status = 0},
+};
+static const struct http_doc_problem delete_problems[] = {
+    {404, "not-found", "there is no key of this id"},
+    {503, "not-stored", "the state folder cannot be written, so the key is still there"},
+    {.status = 0},
+};
+static const struct http_doc_param id_param[] = {
+    {"id", "path", "The key's `id`, from the list or from the reply that made it.", "Jx3Qm81Z"},
+    {.name = NULL},
+};
+
+static const struct http_route_doc list_doc = {.reply_text =
+                                                   "The keys, without the keys themselves"};
+static const struct http_route_doc create_doc = {
+    .status = 201,
+    .text = "The answer is the only one that ever holds `key`: the server keeps its hash.",
+    .reply_text = "The key was made",
+    .body_example =
+        "{\"name\":\"monitor\",\"scopes\":[\"read\"],\"expires_at\":\"2027-01-01T00:00:00Z\"}",
+    .problems = create_problems,
+};
+static const struct http_route_doc create_stream_doc = {
+    .status = 201,
+    .text =
+        "A stream key publishes to its path and does nothing else. The answer is the only one that ever holds `key`.",
+    .reply_text = "The key was made",
+    .body_example = "{\"name\":\"camera in the yard\",\"path\":\"live/cam1\"}",
+    .problems = create_problems,
+};
+static const struct http_route_doc delete_doc = {
+    .text = "Whoever is on the air or watches by it is cut off.",
+    .reply_text = "The key is gone",
+    .params = id_param,
+    .problems = delete_problems,
+};
+
 #define ROUTE(verb, path, fn, text, ...)                                                           \
     {                                                                                              \
         .method = (verb), .kind = HTTP_ROUTE_CONTROL, .pattern = (path), .handle = (fn),           \
@@ -123,16 +165,20 @@ static void delete_stream_key(void *user, struct http_request *req, struct http_
 
 const struct http_route access_key_routes[] = {
     ROUTE(HTTP_GET, "/api/v1/keys", list_keys, "The API keys, without their secrets",
-          .reply_model = &access_api_key_list_view),
+          .reply_model = &access_api_key_list_view, .doc = &list_doc),
     ROUTE(HTTP_POST, "/api/v1/keys", create_key, "Makes an API key; its secret is shown once",
-          .body_model = &access_api_key_new, .reply_model = &access_api_key_view),
-    ROUTE(HTTP_DELETE, "/api/v1/keys/{id}", delete_key, "Deletes an API key and ends its sessions"),
+          .body_model = &access_api_key_new, .reply_model = &access_api_key_view,
+          .doc = &create_doc),
+    ROUTE(HTTP_DELETE, "/api/v1/keys/{id}", delete_key, "Deletes an API key and ends its sessions",
+          .doc = &delete_doc),
     ROUTE(HTTP_GET, "/api/v1/stream-keys", list_stream_keys,
-          "The stream keys, without their secrets", .reply_model = &access_stream_key_list_view),
+          "The stream keys, without their secrets", .reply_model = &access_stream_key_list_view,
+          .doc = &list_doc),
     ROUTE(HTTP_POST, "/api/v1/stream-keys", create_stream_key,
           "Makes a key that publishes to one path; it is shown once",
-          .body_model = &access_stream_key_new, .reply_model = &access_stream_key_view),
+          .body_model = &access_stream_key_new, .reply_model = &access_stream_key_view,
+          .doc = &create_stream_doc),
     ROUTE(HTTP_DELETE, "/api/v1/stream-keys/{id}", delete_stream_key,
-          "Deletes a stream key and ends its session"),
+          "Deletes a stream key and ends its session", .doc = &delete_doc),
 };
 const unsigned access_key_routes_n = ARRAY_LEN(access_key_routes);

@@ -2,6 +2,7 @@
 #include "service/stream/stream_routes.h"
 
 #include "base/mem.h"
+#include "io/http_doc.h"
 #include "service/stream/stream_view.h"
 
 #include <errno.h>
@@ -85,6 +86,37 @@ static void handle_kick(void *user, struct http_request *req, struct http_reply 
     model_done(&kick_model, &body);
 }
 
+static const struct http_doc_problem not_found[] = {
+    {404, "not-found", "there is no stream of this name now"},
+    {.status = 0},
+};
+static const struct http_doc_problem kick_problems[] = {
+    {400, "invalid-body", "`field` says which part of the body"},
+    {404, "not-found", "there is no such stream or session now"},
+    {.status = 0},
+};
+
+static const struct http_route_doc list_doc = {
+    .text =
+        "Every stream that the server knows: on the air, or kept for a while because its publisher may return. "
+        "`readers` is left out; ask for one stream to see them.",
+    .reply_text = "The streams",
+};
+static const struct http_route_doc show_doc = {
+    .text = "The tracks, the publisher, the first 1000 readers and how far each is behind.",
+    .reply_text = "The stream",
+    .problems = not_found,
+};
+static const struct http_route_doc kick_doc = {
+    .text =
+        "Ends one session by its id, or the publisher, or all readers, or all of them (the default). Nobody is kept "
+        "from coming back: for that, delete the key or change the users.",
+    .reply_text = "The sessions end",
+    .body_optional = true,
+    .body_example = "{\"session\":\"publisher\"}",
+    .problems = kick_problems,
+};
+
 const struct http_route stream_routes[] = {
     {
         .method = HTTP_GET,
@@ -92,6 +124,7 @@ const struct http_route stream_routes[] = {
         .pattern = "/api/v1/streams",
         .handle = handle_list,
         .summary = "What is live, and what waits for its publisher",
+        .doc = &list_doc,
         .reply_model = &stream_list_model,
         .scope = "read",
     },
@@ -101,6 +134,7 @@ const struct http_route stream_routes[] = {
         .pattern = "/api/v1/streams/{path+}",
         .handle = handle_show,
         .summary = "One stream with its readers",
+        .doc = &show_doc,
         .reply_model = &stream_view_model,
         .scope = "read",
     },
@@ -111,6 +145,7 @@ const struct http_route stream_routes[] = {
         .handle = handle_kick,
         .max_body_bytes = 4096,
         .summary = "Ends sessions of a stream",
+        .doc = &kick_doc,
         .body_model = &kick_model,
         .scope = "admin",
     },

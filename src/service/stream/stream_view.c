@@ -21,18 +21,18 @@ static const struct model_enum reader_state_names[] = {
 
 static const struct model_field track_fields[] = {
     MODEL_INT(struct track_view, id, .doc = "Counts from 1; the track id in fMP4 too."),
-    MODEL_ENUM(struct track_view, kind, kind_names),
-    MODEL_ENUM(struct track_view, codec, codec_names),
+    MODEL_ENUM(struct track_view, kind, kind_names, .doc = "What it is."),
+    MODEL_ENUM(struct track_view, codec, codec_names, .doc = "How it is compressed."),
     MODEL_STRING(struct track_view, codecs,
                  .doc = "RFC 6381 codec string; absent until the parameters are known."),
     MODEL_BOOL(struct track_view, ready, .doc = "The parameters are known."),
     MODEL_INT(struct track_view, width, .doc = "Pixels; 0 for audio and while unknown."),
-    MODEL_INT(struct track_view, height),
+    MODEL_INT(struct track_view, height, .doc = "The same."),
     MODEL_DOUBLE(struct track_view, fps, .doc = "From the parameter sets; 0 when they do not say."),
     MODEL_INT(struct track_view, sample_rate, .doc = "Hz; 0 for video."),
-    MODEL_INT(struct track_view, channels),
+    MODEL_INT(struct track_view, channels, .doc = "Of audio; 0 for video."),
     MODEL_INT(struct track_view, samples, .doc = "Since the stream began."),
-    MODEL_INT(struct track_view, bytes),
+    MODEL_INT(struct track_view, bytes, .doc = "Since the stream began."),
     MODEL_INT(struct track_view, bitrate_bps, .doc = "Over the last seconds."),
 };
 static const struct model track_model =
@@ -43,8 +43,9 @@ static const struct model track_model =
         MODEL_STRING(struct session_view, protocol, .doc = "rtmp, rtmps, mse, ..."),               \
         MODEL_STRING(struct session_view, remote, .doc = "Peer address."),                         \
         MODEL_STRING(struct session_view, agent, .doc = "What the peer calls itself."),            \
-        MODEL_TIME(struct session_view, since), MODEL_INT(struct session_view, bytes),             \
-        MODEL_INT(struct session_view, samples)
+        MODEL_TIME(struct session_view, since, .doc = "When it began."),                           \
+        MODEL_INT(struct session_view, bytes, .doc = "Media bytes given or taken."),               \
+        MODEL_INT(struct session_view, samples, .doc = "Samples given or taken.")
 
 static const struct model_field publisher_fields[] = {
     SESSION_FIELDS,
@@ -55,7 +56,10 @@ static const struct model publisher_model =
 
 static const struct model_field reader_fields[] = {
     SESSION_FIELDS,
-    MODEL_ENUM(struct session_view, state, reader_state_names),
+    MODEL_ENUM(
+        struct session_view, state, reader_state_names,
+        .doc =
+            "live: it gets samples; waiting: for a publisher or a key frame; ended: it is about to go."),
     MODEL_INT(struct session_view, dropped,
               .doc = "Samples it did not get because it was too slow."),
     MODEL_DOUBLE(struct session_view, behind_ms,
@@ -88,7 +92,7 @@ static const struct model recent_model =
     MODEL("Recent", struct recent_view, recent_fields, .unknown = MODEL_IGNORE);
 
 static const struct model_field stream_fields[] = {
-    MODEL_STRING(struct stream_view, path),
+    MODEL_STRING(struct stream_view, path, .doc = "Its name."),
     MODEL_BOOL(struct stream_view, on_air, .doc = "Somebody publishes."),
     MODEL_BOOL(struct stream_view, ready, .doc = "Its tracks are known and readers get samples."),
     MODEL_BOOL(struct stream_view, waiting,
@@ -96,21 +100,25 @@ static const struct model_field stream_fields[] = {
     MODEL_STRING(struct stream_view, reason, .doc = "Why it is not on air or not ready."),
     MODEL_TIME(struct stream_view, since, .doc = "Start of the current epoch."),
     MODEL_INT(struct stream_view, epoch, .doc = "Counts publishers, reconnects and source jumps."),
-    MODEL_INT(struct stream_view, group),
-    MODEL_LIST_STRUCT(struct stream_view, tracks, &track_model, .max = TRACKS_MAX),
-    MODEL_OPT(struct stream_view, publisher, &publisher_model, .nullable = true),
-    MODEL_INT(struct stream_view, n_readers),
+    MODEL_INT(struct stream_view, group,
+              .doc = "The newest group (a run of samples that starts with a key frame)."),
+    MODEL_LIST_STRUCT(struct stream_view, tracks, &track_model, .max = TRACKS_MAX,
+                      .doc = "Empty until a publisher announced them."),
+    MODEL_OPT(struct stream_view, publisher, &publisher_model, .nullable = true,
+              .doc = "Who publishes; null when nobody does."),
+    MODEL_INT(struct stream_view, n_readers, .doc = "All HLS players together are one reader."),
     MODEL_LIST_STRUCT(struct stream_view, readers, &reader_model, .max = 1000,
                       .doc = "Only when one stream is asked for; the first 1000."),
     MODEL_OPT(struct stream_view, recent, &recent_model,
               .doc = "Only when one stream is asked for: its last minutes."),
-    MODEL_INT(struct stream_view, bitrate_in_bps),
-    MODEL_INT(struct stream_view, bytes_in),
-    MODEL_INT(struct stream_view, bytes_out),
+    MODEL_INT(struct stream_view, bitrate_in_bps,
+              .doc = "What the publisher sends, over the last seconds."),
+    MODEL_INT(struct stream_view, bytes_in, .doc = "Media taken from publishers."),
+    MODEL_INT(struct stream_view, bytes_out, .doc = "Media given to readers."),
     MODEL_INT(struct stream_view, dropped,
               .doc = "Samples not given to slow readers, all together."),
-    MODEL_INT(struct stream_view, history_ms),
-    MODEL_INT(struct stream_view, history_bytes),
+    MODEL_INT(struct stream_view, history_ms, .doc = "How far back a new reader may start."),
+    MODEL_INT(struct stream_view, history_bytes, .doc = "What that holds."),
 };
 const struct model stream_view_model =
     MODEL("Stream", struct stream_view, stream_fields, .unknown = MODEL_IGNORE);
