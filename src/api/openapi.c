@@ -291,7 +291,9 @@ static void write_problems(struct json *j, const struct http_route *r)
 static void write_security(struct json *j, const struct http_route *r)
 {
     bool asks = r->scope || strncmp(r->pattern, "/{path+}", 8) == 0;
-    json_put_raw(j, "security", asks ? "[{\"bearer\":[]},{\"basic\":[]},{\"token\":[]},{}]" : "[]");
+    json_put_raw(j, "security",
+                 asks ? "[{\"bearer\":[]},{\"basic\":[]},{\"cookie\":[]},{\"token\":[]},{}]"
+                      : "[]");
     if (r->scope) {
         json_put_str(j, "x-mast-scope", r->scope);
     }
@@ -359,6 +361,8 @@ static const char security_schemes[] =
     "\"description\":\"An API key or a signed token (JWT).\"},"
     "\"basic\":{\"type\":\"http\",\"scheme\":\"basic\","
     "\"description\":\"A user of the configuration with api: true; or any user with an API key as password.\"},"
+    "\"cookie\":{\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":\"mast-session\","
+    "\"description\":\"From POST /api/v1/session; over HTTPS its name is __Host-mast-session.\"},"
     "\"token\":{\"type\":\"apiKey\",\"in\":\"query\",\"name\":\"token\","
     "\"description\":\"The same as Bearer, for players that only take an address. It ends up in other programs' logs.\"}}";
 

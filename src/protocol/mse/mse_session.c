@@ -592,6 +592,24 @@ static const struct http_route_doc mse_doc = {
     .problems = mse_problems,
 };
 
+static const struct http_doc_problem keyframe_problems[] = {
+    {400, "bad-path", "no stream can have this path"},
+    {401, "unauthorized", "credentials are needed"},
+    {403, "forbidden", "these credentials may not watch this path"},
+    {404, "not-found", "nobody publishes this stream"},
+    {429, "too-many-attempts", "too many failed attempts from this address"},
+    {503, "no-key-frame", "there is none at hand now"},
+    {503, "too-many", "too many key frames are asked for in this second"},
+    {503, "unavailable", "the question of access could not be answered"},
+    {.status = 0},
+};
+static const struct http_route_doc keyframe_doc = {
+    .text = "A thumbnail that the browser decodes: `<video src=... muted>`. Has an `ETag`.",
+    .reply_type = "video/mp4",
+    .reply_text = "One picture",
+    .problems = keyframe_problems,
+};
+
 const struct http_route mse_routes[] = {
     {
         .method = HTTP_GET,
@@ -607,6 +625,7 @@ const struct http_route mse_routes[] = {
         .pattern = "/{path+}/keyframe.mp4",
         .handle = mse_handle_keyframe,
         .summary = "The newest key frame of a stream as an MP4 file of one picture",
+        .doc = &keyframe_doc,
     },
 };
 const unsigned mse_routes_n = ARRAY_LEN(mse_routes);

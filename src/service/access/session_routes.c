@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/access_http.h"
+#include "io/http_doc.h"
 #include "service/access/access_service.h"
 
 #include <errno.h>
@@ -28,8 +29,9 @@ static int check_login(void *obj, struct error *err)
 }
 
 static const struct model_field login_fields[] = {
-    MODEL_STRING(struct login, user, .max = 64),
-    MODEL_STRING(struct login, password, .max = 256, .secret = MODEL_SECRET_HASHED),
+    MODEL_STRING(struct login, user, .max = 64, .doc = "A user of the configuration."),
+    MODEL_STRING(struct login, password, .max = 256, .secret = MODEL_SECRET_HASHED,
+                 .doc = "Its password."),
     MODEL_STRING(struct login, key, .max = 256, .secret = MODEL_SECRET_HASHED,
                  .doc = "An API key, instead of user and password."),
 };
@@ -55,7 +57,7 @@ static const struct model_field identity_fields[] = {
         .doc =
             "What let you in: a cookie (logged in), a key or password with this request, "
             "loopback (this machine's own right), open (everybody may everything); or nobody knows you."),
-    MODEL_STRING(struct access_identity, user),
+    MODEL_STRING(struct access_identity, user, .doc = "The user, when it is one."),
     MODEL_STRING(struct access_identity, key, .doc = "The key's name, or its id."),
     MODEL_LIST(struct access_identity, scopes, MODEL_ITEM_ENUM(scope_names), .max = ACCESS_SCOPE_N),
     MODEL_LIST_STRING(struct access_identity, watch, .doc = "Paths that may be watched."),
@@ -175,6 +177,34 @@ static void handle_logout(void *user, struct http_request *req, struct http_repl
     http_reply_send(reply, 204, NULL, NULL);
 }
 
+static const struct http_doc_problem login_problems[] = {
+    {400, "invalid-body", "`field` says which part of the body"},
+    {401, "wrong-credentials", "no user has this password, or nobody has this key"},
+    {429, "too-many-attempts", "too many failed attempts from this address"},
+    {.status = 0},
+};
+static const struct http_doc_problem show_problems[] = {
+    {401, "wrong-credentials", "the credentials of this request are wrong"},
+    {429, "too-many-attempts", "too many failed attempts from this address"},
+    {.status = 0},
+};
+static const struct http_route_doc show_doc = {
+    .text =
+        "For pages: what to offer. Who shows no credentials gets `by: nobody`, with what everybody may.",
+    .reply_text = "You",
+    .problems = show_problems,
+};
+static const struct http_route_doc login_doc = {
+    .text =
+        "The cookie is HttpOnly and SameSite=Strict: scripts cannot read it, other sites cannot use it. It stands for the user or "
+        "the key in all requests to the same host, WebSockets too.",
+    .reply_text = "Logged in",
+    .body_example = "{\"user\":\"studio\",\"password\":\"choose-a-long-one\"}",
+    .problems = login_problems,
+};
+static const struct http_route_doc logout_doc = {.reply_text =
+                                                     "Logged out; the cookie is taken back"};
+
 const struct http_route access_session_routes[] = {
     {
         .method = HTTP_GET,
@@ -182,6 +212,7 @@ const struct http_route access_session_routes[] = {
         .pattern = "/api/v1/session",
         .handle = handle_show,
         .summary = "Who you are, what you may, and what let you in",
+        .doc = &show_doc,
         .reply_model = &access_identity_model,
     },
     {
@@ -191,6 +222,7 @@ const struct http_route access_session_routes[] = {
         .handle = handle_login,
         .max_body_bytes = BODY_MAX,
         .summary = "Logs in by user and password or by an API key; the answer sets a cookie",
+        .doc = &login_doc,
         .body_model = &login_model,
         .reply_model = &access_identity_model,
     },
@@ -200,6 +232,7 @@ const struct http_route access_session_routes[] = {
         .pattern = "/api/v1/session",
         .handle = handle_logout,
         .summary = "Logs out, and ends what plays by the cookie",
+        .doc = &logout_doc,
     },
 };
 const unsigned access_session_routes_n = ARRAY_LEN(access_session_routes);
