@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/stream.h"
+#include "io/net_guard.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -41,6 +42,17 @@ static int check_log_level(const void *member, struct error *err)
             *level);
     }
     return 0;
+}
+
+static int check_networks(const void *member, struct error *err)
+{
+    const MODEL_ARRAY(char *) *list = member;
+    struct net_range ignored;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < list->len; i++) {
+        r = net_range_parse(list->items[i], &ignored, err);
+    }
+    return r;
 }
 
 static int check_path(const void *member, struct error *err)
@@ -106,6 +118,12 @@ static const struct model_field http_fields[] = {
         .doc =
             "Names this server is reached by, besides addresses and localhost. Requests for other names "
             "are refused, so that nobody else's name can be pointed here."),
+    MODEL_LIST_STRING(
+        struct config_http, trusted_proxies, .comma = true, .max = 64, .check = check_networks,
+        .example = "127.0.0.1, 10.0.0.0/8",
+        .doc =
+            "Addresses and networks of your reverse proxies. Only theirs are X-Forwarded-For, X-Forwarded-Proto and "
+            "Forwarded believed; from others these only end the rights of this machine."),
     MODEL_STRING(struct config_http, web_dir, .restart = true,
                  .doc = "The folder with the page's files. Found by itself when not given."),
     MODEL_INT(struct config_http, max_connections, .def = "50000", .min = 1, .max = 1000000,
@@ -365,6 +383,17 @@ int config_load(struct config *config, const char *file, char *const *env, struc
 void config_done(struct config *config)
 {
     model_done(&config_model, config);
+}
+
+struct guard_config config_guard(const struct config *config)
+{
+    const struct config_http *c = &config->http;
+    return (struct guard_config){
+        .hosts = c->hosts.items,
+        .n_hosts = c->hosts.len,
+        .proxies = c->trusted_proxies.items,
+        .n_proxies = c->trusted_proxies.len,
+    };
 }
 
 struct engine_config config_engine(const struct config *config)

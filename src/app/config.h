@@ -7,6 +7,7 @@
 #include "base/model.h"
 #include "engine/stream.h"
 #include "service/access/access.h"
+#include "service/access/guard.h"
 
 struct config_log {
     char *level;
@@ -25,6 +26,7 @@ struct config_http {
     char *address;
     uint16_t port;
     MODEL_ARRAY(char *) hosts;
+    MODEL_ARRAY(char *) trusted_proxies;
     char *web_dir;
     uint32_t max_connections;
     uint32_t max_connections_per_address;
@@ -97,6 +99,8 @@ extern const struct model config_model;
  */
 int config_load(struct config *config, const char *file, char *const *env, struct error *err);
 void config_done(struct config *config);
+/* What the guard is told; borrows from config. */
+struct guard_config config_guard(const struct config *config);
 /* What the engine is told of it; who answers the access question is the caller's to add. */
 struct engine_config config_engine(const struct config *config);
 

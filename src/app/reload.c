@@ -66,7 +66,7 @@ static int on_changed(const struct model_visit *v, void *user)
     d->log |= is_in(v->path, "log");
     d->streams |= is_in(v->path, "streams");
     d->access |= is_in(v->path, "access");
-    d->hosts |= is_in(v->path, "http.hosts");
+    d->hosts |= is_in(v->path, "http.hosts") || is_in(v->path, "http.trusted_proxies");
     d->http |= is_in(v->path, "http.address") || is_in(v->path, "http.port");
     d->rtmp |= is_in(v->path, "rtmp.address") || is_in(v->path, "rtmp.port");
     d->rtmps |= is_in(v->path, "rtmps.address") || is_in(v->path, "rtmps.port");
@@ -222,8 +222,8 @@ static void take_over(struct reload *r, struct config *next, const struct differ
         access_service_configure(r->t.access, &next->access);
     }
     if (d->hosts) {
-        guard_set_hosts(r->t.guard, next->http.hosts.items, next->http.hosts.len, r->t.loops,
-                        r->t.n_loops);
+        const struct guard_config gc = config_guard(next);
+        guard_configure(r->t.guard, &gc, r->t.loops, r->t.n_loops);
     }
     config_done(&r->current);
     r->current = *next;

@@ -132,7 +132,8 @@ static int start_access(struct serve *s, bool demo, struct error *err)
     };
     s->access = access_service_new(&ac);
     s->guard.access = s->access;
-    guard_set_hosts(&s->guard, s->config->http.hosts.items, s->config->http.hosts.len, NULL, 0);
+    const struct guard_config gc = config_guard(s->config);
+    guard_configure(&s->guard, &gc, NULL, 0);
     return access_service_load(s->access, err);
 }
 

@@ -247,6 +247,11 @@ void http_request_set_client(struct http_request *r, const struct sockaddr_stora
     conn_addr_set(&r->peer, (const struct sockaddr *)client,
                   client->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
                                                 : sizeof(struct sockaddr_in));
+    /* Proxies seldom tell the client's port; ":0" would only mislead. */
+    size_t n = strlen(r->peer.text);
+    if (n > 2 && strcmp(r->peer.text + n - 2, ":0") == 0) {
+        r->peer.text[n - 2] = '\0';
+    }
     r->tls = tls;
 }
 

@@ -121,6 +121,30 @@ static const char *why(const uint8_t ip[16])
 
 /* ---- ranges ---- */
 
+static bool address_bytes(const struct sockaddr *sa, uint8_t ret[16])
+{
+    if (sa->sa_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, sa, sizeof(in));
+        memcpy(ret, mapped, sizeof(mapped));
+        memcpy(ret + 12, &in.sin_addr, 4);
+        return true;
+    }
+    if (sa->sa_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, sa, sizeof(in6));
+        memcpy(ret, &in6.sin6_addr, 16);
+        return true;
+    }
+    return false;
+}
+
+bool net_range_contains(const struct net_range *range, const struct sockaddr *address)
+{
+    uint8_t ip[16];
+    return address_bytes(address, ip) && has_prefix(ip, range->ip, range->bits);
+}
+
 static bool is_allowed(const struct net_guard *g, const uint8_t ip[16])
 {
     for (unsigned i = 0; i < g->n_allow; i++) {
@@ -193,24 +217,6 @@ int net_guard_init(struct net_guard *ret, char *const *allow, size_t n, struct e
 }
 
 /* ---- the check ---- */
-
-static bool address_bytes(const struct sockaddr *sa, uint8_t ret[16])
-{
-    if (sa->sa_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, sa, sizeof(in));
-        memcpy(ret, mapped, sizeof(mapped));
-        memcpy(ret + 12, &in.sin_addr, 4);
-        return true;
-    }
-    if (sa->sa_family == AF_INET6) {
-        struct sockaddr_in6 in6;
-        memcpy(&in6, sa, sizeof(in6));
-        memcpy(ret, &in6.sin6_addr, 16);
-        return true;
-    }
-    return false;
-}
 
 int net_guard_check(const struct net_guard *g, const struct sockaddr *address, struct error *err)
 {

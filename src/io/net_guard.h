@@ -30,6 +30,8 @@ struct net_guard {
 
 /* -EINVAL with a sentence: not an address, more bits than it has, or bits set behind them. */
 int net_range_parse(const char *text, struct net_range *ret, struct error *err);
+/* Whichever family the address has; false for what is neither IPv4 nor IPv6. */
+bool net_range_contains(const struct net_range *range, const struct sockaddr *address);
 /* Bad or too many entries are -EINVAL, and ret is left as it was. */
 int net_guard_init(struct net_guard *ret, char *const *allow, size_t n, struct error *err);
 /* 0, or -EACCES with a sentence; also for families other than IPv4 and IPv6. */

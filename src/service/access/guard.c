@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "engine/access_http.h"
+#include "io/http_forwarded.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,17 +11,37 @@
 #include <stdio.h>
 #include <strings.h>
 
-struct guard_hosts {
-    size_t n;
-    char *names[];
+struct guard_policy {
+    size_t n_hosts;
+    char **hosts;
+    struct trusted_proxies proxies;
+    struct net_range nets[];
 };
 
-static void hosts_free(struct guard_hosts *h)
+static void policy_free(struct guard_policy *p)
 {
-    for (size_t i = 0; h && i < h->n; i++) {
-        free(h->names[i]);
+    for (size_t i = 0; p && i < p->n_hosts; i++) {
+        free(p->hosts[i]);
     }
-    free(h);
+    if (p) {
+        free(p->hosts);
+    }
+    free(p);
+}
+
+static struct guard_policy *policy_new(const struct guard_config *c)
+{
+    struct guard_policy *p = mem_zalloc(sizeof(*p) + c->n_proxies * sizeof(p->nets[0]));
+    p->hosts = mem_new_array(char *, MAX(c->n_hosts, (size_t)1));
+    for (size_t i = 0; i < c->n_hosts; i++) {
+        p->hosts[p->n_hosts++] = mem_strdup(c->hosts[i]);
+    }
+    for (size_t i = 0; i < c->n_proxies; i++) {
+        /* What is no network has been refused with the configuration. */
+        p->proxies.n += net_range_parse(c->proxies[i], &p->nets[p->proxies.n], NULL) == 0;
+    }
+    p->proxies.nets = p->nets;
+    return p;
 }
 
 static void pass_by(struct loop *l, void *arg)
@@ -28,24 +49,19 @@ static void pass_by(struct loop *l, void *arg)
     /* The loop is here, so it is not in guard_check(). */
 }
 
-void guard_set_hosts(struct guard *g, char *const *names, size_t n, struct loop *const *loops,
+void guard_configure(struct guard *g, const struct guard_config *config, struct loop *const *loops,
                      unsigned n_loops)
 {
-    struct guard_hosts *next = mem_zalloc(sizeof(*next) + n * sizeof(char *));
-    next->n = n;
-    for (size_t i = 0; i < n; i++) {
-        next->names[i] = mem_strdup(names[i]);
-    }
-    struct guard_hosts *old = atomic_exchange(&g->hosts, next);
+    struct guard_policy *old = atomic_exchange(&g->policy, policy_new(config));
     for (unsigned i = 0; old && i < n_loops; i++) {
         loop_call_wait(loops[i], pass_by, NULL);
     }
-    hosts_free(old);
+    policy_free(old);
 }
 
 void guard_done(struct guard *g)
 {
-    hosts_free(atomic_exchange(&g->hosts, NULL));
+    policy_free(atomic_exchange(&g->policy, NULL));
 }
 
 /* The host of a Host header without its port: "[::1]:8888" -> "::1". */
@@ -76,13 +92,22 @@ static bool host_is_ours(const struct guard *g, const struct http_request *req)
         inet_pton(AF_INET6, name, &ignored) == 1) {
         return true;
     }
-    const struct guard_hosts *hosts = atomic_load(&g->hosts);
-    for (size_t i = 0; hosts && i < hosts->n; i++) {
-        if (strcasecmp(name, hosts->names[i]) == 0) {
+    const struct guard_policy *p = atomic_load(&g->policy);
+    for (size_t i = 0; p && i < p->n_hosts; i++) {
+        if (strcasecmp(name, p->hosts[i]) == 0) {
             return true;
         }
     }
     return false;
+}
+
+static void look_behind_proxies(const struct guard *g, struct http_request *req)
+{
+    const struct guard_policy *p = atomic_load(&g->policy);
+    struct forwarded f;
+    if (p && p->proxies.n > 0 && forwarded_resolve(req, &p->proxies, &f)) {
+        http_request_set_client(req, &f.client, f.tls);
+    }
 }
 
 static bool refuse(struct http_reply *reply, int status, const char *code, const char *where,
@@ -112,6 +137,7 @@ bool guard_check(void *user, struct http_request *req, struct http_reply *reply)
     const struct guard *g = user;
     const struct http_route *route = http_request_route(req);
     int r = 0;
+    look_behind_proxies(g, req);
     if (!host_is_ours(g, req)) {
         return refuse(reply, 421, "unknown-host", "Host",
                       "this name is not one of ours: list it in http.hosts, or use an address");
