@@ -70,6 +70,9 @@ int ws_feed(struct ws_player *p, struct frames *f, struct tally *t, const uint8_
                 header_done(p);
             }
             p->pinged |= p->opcode == 9;
+            if (p->opcode == 8) {
+                return -1; /* hanging up is answer enough to a goodbye */
+            }
             continue;
         }
         size_t part = (size_t)(end - data) < p->left ? (size_t)(end - data) : (size_t)p->left;

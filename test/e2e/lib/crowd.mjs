@@ -82,16 +82,17 @@ export class Flapper {
     while (this.running) {
       this.child = publishLoad(url, options);
       this.count++;
-      const ended = exitOf(this.child);
-      await Promise.race([ended, sleep(upMs)]);
-      this.refused += this.child.exitCode === null && this.child.signalCode === null ? 0 : 1;
-      await stopChild(this.child, rude ? "SIGKILL" : "SIGTERM");
+      const timer = setTimeout(() => this.child.kill(rude ? "SIGKILL" : "SIGTERM"), upMs);
+      await exitOf(this.child);
+      clearTimeout(timer);
+      this.refused += this.child.exitCode === 1 ? 1 : 0;
       await sleep(downMs);
     }
   }
 
   async stop() {
     this.running = false;
+    await stopChild(this.child, "SIGTERM");
     await this.done;
   }
 }
