@@ -166,6 +166,7 @@ export class HlsChecker {
     this.reloads = 0;
     this.discontinuities = 0;
     this.parts = 0;
+    this.segments = 0;
     this.skips = 0;
     this.hints = 0;
     this.late = 0; // slid out and fetched all the same
@@ -349,6 +350,7 @@ export class HlsChecker {
     const previous = this.list;
     this.list = list;
     this.reloads++;
+    this.count(list);
     this.checkHead(list);
     this.check(list.segments.length > 0, "no segments");
     if (previous) {
@@ -375,10 +377,20 @@ export class HlsChecker {
           await this.checkMedia(s);
         }
         this.known.set(s.msn, s);
+        this.segments++;
       }
     }
     await this.forget(list);
     return list;
+  }
+
+  // Discontinuities that were skipped count all the same.
+  count(list) {
+    let dsn = list.skipped > 0 ? this.known.get(list.msn + list.skipped - 1)?.dsn : list.dsn;
+    for (const s of [...list.segments, list.open]) {
+      dsn += s.discontinuity ? 1 : 0;
+      s.dsn = dsn;
+    }
   }
 
   // Files of what slid out are to stay for the length of the playlist; one is asked for once more shortly before its time is up.
