@@ -24,6 +24,7 @@ struct access_rules {
     struct access_key *keys;
     struct map by_hash; /* of keys */
     struct jws_keys *token_keys;
+    struct passwords *passwords; /* NULL: each is checked anew */
 };
 
 static int check_user(void *obj, struct error *err)
@@ -38,6 +39,9 @@ static int check_user(void *obj, struct error *err)
         return error_set(err, -EINVAL, "password",
                          "user '%s' needs a password (only 'any' has none)", u->name);
     }
+    if (u->password && password_is_hash(u->password) && !password_hash_is_sound(u->password)) {
+        return error_set(err, -EINVAL, "password", "is not a hash as `mast user hash` makes it");
+    }
     return 0;
 }
 
@@ -46,7 +50,7 @@ static const struct model_field user_fields[] = {
                  .doc = "What the user is called; 'any' stands for everybody, without a password.",
                  .example = "studio"),
     MODEL_STRING(struct access_user, password, .min = 8, .max = 256, .secret = MODEL_SECRET_HASHED,
-                 .doc = "At least 8 characters."),
+                 .doc = "At least 8 characters, or what `mast user hash` makes of them."),
     MODEL_LIST_STRING(struct access_user, publish, .comma = true, .max = 64,
                       .doc = "Paths the user may publish to; * stands for any run of characters.",
                       .example = "live/*"),
@@ -112,6 +116,11 @@ struct access_rules *access_rules_new(const struct access_config *config,
     return r;
 }
 
+void access_rules_set_passwords(struct access_rules *r, struct passwords *passwords)
+{
+    r->passwords = passwords;
+}
+
 struct access_rules *access_rules_ref(struct access_rules *r)
 {
     atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
@@ -173,22 +182,19 @@ static bool is_loopback(const struct sockaddr *sa)
     return false;
 }
 
-/* Digests are compared, so that neither the length nor the first wrong character shows in the time taken. */
-static bool same_secret(const char *a, const char *b)
-{
-    unsigned char da[SHA256_DIGEST_LENGTH];
-    unsigned char db[SHA256_DIGEST_LENGTH];
-    SHA256((const unsigned char *)a, strlen(a), da);
-    SHA256((const unsigned char *)b, strlen(b), db);
-    return CRYPTO_memcmp(da, db, sizeof(da)) == 0;
-}
-
-static bool applies(const struct access_user *u, const char *user, const char *password)
+/* *busy is set when it cannot be told now (password.h): then no refusal may be counted. */
+static bool applies(const struct access_rules *r, const struct access_user *u, const char *user,
+                    const char *password, const struct access_now *now, bool *busy)
 {
     if (!u->password) {
         return true;
     }
-    return user && password && strcmp(u->name, user) == 0 && same_secret(u->password, password);
+    if (!user || !password || strcmp(u->name, user) != 0) {
+        return false;
+    }
+    int right = passwords_check(r->passwords, u->password, password, now->mono_ns);
+    *busy = *busy || right == -EBUSY;
+    return right > 0;
 }
 
 static char *base64_md5(const char *a, const char *b, const char *c)
@@ -206,13 +212,14 @@ static char *base64_md5(const char *a, const char *b, const char *c)
 /* See access_request: the peer has not shown the password, but that it knows it. */
 static bool proves(const struct access_user *u, const struct access_request *req)
 {
-    if (!u->password || !req->user || !req->proof_salt || !req->proof_challenge ||
-        !req->proof_response || strcmp(u->name, req->user) != 0) {
+    /* It takes the password itself to check: a hash of it will not do. */
+    if (!u->password || password_is_hash(u->password) || !req->user || !req->proof_salt ||
+        !req->proof_challenge || !req->proof_response || strcmp(u->name, req->user) != 0) {
         return false;
     }
     _cleanup_free_ char *salted = base64_md5(req->user, req->proof_salt, u->password);
     _cleanup_free_ char *want = base64_md5(salted, req->proof_challenge, "");
-    return *want && same_secret(want, req->proof_response);
+    return *want && passwords_check(NULL, want, req->proof_response, 0) > 0;
 }
 
 static bool patterns_match(char *const *patterns, size_t n, const char *path)
@@ -371,7 +378,9 @@ static enum access_source ask_by_stream_key(const struct access_rules *r,
 
 /* Everybody's rights first: they need no password, so none is tried. */
 static enum access_source user_grants(const struct access_rules *r,
-                                      const struct access_request *req, uint64_t *ret_serial)
+                                      const struct access_request *req,
+                                      const struct access_now *now, uint64_t *ret_serial,
+                                      bool *busy)
 {
     for (size_t i = 0; i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
@@ -382,8 +391,8 @@ static enum access_source user_grants(const struct access_rules *r,
     }
     for (size_t i = 0; i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
-        if (u->password && (applies(u, req->user, req->password) || proves(u, req)) &&
-            user_may(u, req->action, req->path)) {
+        if (u->password && user_may(u, req->action, req->path) &&
+            (applies(r, u, req->user, req->password, now, busy) || proves(u, req))) {
             *ret_serial = u->serial;
             return ACCESS_BY_PASSWORD;
         }
@@ -449,8 +458,10 @@ enum access_source access_rules_ask(const struct access_rules *r,
         return ACCESS_BY_KEY;
     }
     uint64_t serial = 0;
-    enum access_source source =
-        r->config.open || local_may(r, req) ? ACCESS_BY_RULE : user_grants(r, req, &serial);
+    bool busy = false;
+    enum access_source source = r->config.open || local_may(r, req)
+                                    ? ACCESS_BY_RULE
+                                    : user_grants(r, req, now, &serial, &busy);
     if (source != ACCESS_BY_NOTHING) {
         grant(answer, req->path, serial, NULL, now);
         return source;
@@ -464,6 +475,12 @@ enum access_source access_rules_ask(const struct access_rules *r,
         return ACCESS_BY_TOKEN;
     }
     refuse(r, req, answer);
+    if (busy) {
+        *answer = (struct access_answer){0};
+        answer->result =
+            error_set(&answer->err, -EBUSY, "", "too many passwords are being checked, try again");
+        return ACCESS_BY_RULE;
+    }
     return k ? ACCESS_BY_KEY : right ? ACCESS_BY_TOKEN : ACCESS_BY_NOTHING;
 }
 
@@ -484,6 +501,7 @@ enum access_source access_rules_api(const struct access_rules *r,
 {
     _cleanup_(query_credentials_done) struct query_credentials buf = {0};
     const struct access_request req = with_query(asked, &buf);
+    bool busy = false;
     *ret_r = 0;
     if (access_rules_trust(r, &req)) {
         return ACCESS_BY_RULE;
@@ -494,7 +512,7 @@ enum access_source access_rules_api(const struct access_rules *r,
     }
     for (size_t i = 0; i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
-        if (u->api && applies(u, req.user, req.password)) {
+        if (u->api && applies(r, u, req.user, req.password, now, &busy)) {
             return u->password ? ACCESS_BY_PASSWORD : ACCESS_BY_RULE;
         }
     }
@@ -502,6 +520,10 @@ enum access_source access_rules_api(const struct access_rules *r,
     bool right;
     if (token_grants(r, &req, NULL, scope, now, &token, &right)) {
         return ACCESS_BY_TOKEN;
+    }
+    if (busy) {
+        *ret_r = -EBUSY;
+        return ACCESS_BY_RULE;
     }
     *ret_r = req.user || req.password || req.token ? -EACCES : -EPERM;
     return k ? ACCESS_BY_KEY : right ? ACCESS_BY_TOKEN : ACCESS_BY_NOTHING;
@@ -511,17 +533,19 @@ enum access_source access_rules_api(const struct access_rules *r,
 
 struct access_holder access_rules_login(const struct access_rules *r,
                                         const struct access_request *req,
-                                        const struct access_now *now)
+                                        const struct access_now *now, int *ret_r)
 {
     struct access_holder h = {0};
+    bool busy = false;
     h.key = find_key(r, req->token, now);
     if (h.key && h.key->path) {
         h.key = NULL; /* a stream key publishes to its path, and no more */
     }
     for (size_t i = 0; !h.key && !h.user && i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
-        h.user = u->password && applies(u, req->user, req->password) ? u : NULL;
+        h.user = u->password && applies(r, u, req->user, req->password, now, &busy) ? u : NULL;
     }
+    *ret_r = busy && !h.user ? -EBUSY : 0;
     return h;
 }
 

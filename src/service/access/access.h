@@ -14,6 +14,7 @@
 #include "service/access/callback.h"
 #include "service/access/jwt.h"
 #include "service/access/key.h"
+#include "service/access/password.h"
 
 struct access_user {
     char *name;
@@ -21,7 +22,9 @@ struct access_user {
     MODEL_ARRAY(char *) publish;
     MODEL_ARRAY(char *) read;
     bool api;
-    uint64_t serial; /* not configured: of this declaration; sessions by it end with it */
+    /* Not in the table. */
+    uint64_t serial; /* of this declaration; sessions by it end with it */
+    int64_t version; /* of its document in the store; 0 = the configuration file declares it */
 };
 
 /* Sessions that people open by logging in on the page (sessions.h). */
@@ -47,6 +50,8 @@ struct access_rules;
 struct access_rules *access_rules_new(const struct access_config *config,
                                       const struct access_key_list *keys,
                                       struct jws_keys *token_keys, const char *trusted_local_path);
+/* Who knows the passwords that were right; outlives the rules. Before anybody asks them. */
+void access_rules_set_passwords(struct access_rules *r, struct passwords *passwords);
 struct access_rules *access_rules_ref(struct access_rules *r);
 void access_rules_unref(struct access_rules **r); /* *r may be NULL */
 
@@ -80,10 +85,10 @@ enum access_source access_rules_api(const struct access_rules *r, const struct a
                                     enum access_scope scope, const struct access_now *now,
                                     int *ret_r);
 
-/* Whose user and password, or token, these are; nobody when they are wrong. Stream keys and signed tokens do not log in. */
+/* Whose user and password, or token, these are; nobody when they are wrong, or when *ret_r is -EBUSY: to be asked later. Stream keys and signed tokens do not log in. */
 struct access_holder access_rules_login(const struct access_rules *r,
                                         const struct access_request *req,
-                                        const struct access_now *now);
+                                        const struct access_now *now, int *ret_r);
 /* The user or key of that serial, if it still holds. */
 struct access_holder access_rules_holder(const struct access_rules *r, uint64_t serial,
                                          const struct access_now *now);

@@ -2,6 +2,7 @@
 #pragma once
 /* The inside of the access service; only src/service/access/access_*.c include it. Each member says its thread. */
 #include "service/access/access_service.h"
+#include "service/access/password.h"
 #include "service/access/sessions.h"
 #include "service/access/throttle.h"
 
@@ -25,6 +26,7 @@ struct access_service {
     pthread_mutex_t lock;
     struct access_rules *rules;  /* under lock */
     struct throttle *throttle;   /* under lock */
+    struct passwords *passwords; /* set once */
     struct sessions *sessions;   /* under lock; opened and ended by the control loop */
     int64_t session_idle_ns;     /* under lock */
     struct loop_timer *sweep;    /* control loop */

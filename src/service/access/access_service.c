@@ -47,6 +47,7 @@ static void publish_rules(struct access_service *s)
 {
     struct access_rules *made =
         access_rules_new(&s->config, &s->keys, s->token_keys, s->trusted_local_path);
+    access_rules_set_passwords(made, s->passwords);
     pthread_mutex_lock(&s->lock);
     struct access_rules *old = s->rules;
     s->rules = made;
@@ -333,6 +334,7 @@ struct access_service *access_service_new(const struct access_service_config *co
     s->control = config->control;
     s->throttle = throttle_new();
     s->sessions = sessions_new();
+    s->passwords = passwords_new();
     access_sessions_start(s);
     for (unsigned i = 0; i < ARRAY_LEN(s->holders); i++) {
         list_init(&s->holders[i].list);
@@ -364,6 +366,7 @@ struct access_service *access_service_free(struct access_service *s)
     access_rules_unref(&s->rules);
     throttle_free(s->throttle);
     sessions_free(s->sessions);
+    passwords_free(s->passwords);
     jws_keys_unref(&s->token_keys);
     pthread_mutex_destroy(&s->lock);
     model_done(&access_config_model, &s->config);

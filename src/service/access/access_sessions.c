@@ -112,13 +112,15 @@ int access_login(struct access_service *s, const struct access_request *req,
     _Static_assert(ACCESS_SESSION_SECRET_MAX == SESSION_SECRET_LEN + 1, "the same secret");
     struct access_rules *rules = access_take_rules(s);
     const struct access_now now = access_now();
-    const struct access_holder h = access_rules_login(rules, req, &now);
-    const bool right = h.user || h.key;
-    int r = right ? 0 : -EACCES;
+    int r;
+    const struct access_holder h = access_rules_login(rules, req, &now, &r);
+    if (r == 0 && !h.user && !h.key) {
+        r = -EACCES;
+    }
     enum access_source source = h.key    ? ACCESS_BY_KEY
                                 : h.user ? ACCESS_BY_PASSWORD
                                          : ACCESS_BY_NOTHING;
-    if (access_weigh(s, req, source, r, now.mono_ns) != 0) {
+    if (r != -EBUSY && access_weigh(s, req, source, r, now.mono_ns) != 0) {
         r = -EBUSY;
     }
     if (r == 0) {
@@ -217,9 +219,13 @@ static struct access_holder identify_request(struct access_service *s,
                                              const struct access_now *now,
                                              struct access_identity *id, int *ret_r)
 {
-    struct access_holder h = access_rules_login(rules, req, now);
+    int r;
+    struct access_holder h = access_rules_login(rules, req, now, &r);
     enum access_source source = h.key ? ACCESS_BY_KEY : ACCESS_BY_PASSWORD;
-    int r = 0;
+    if (r < 0) {
+        *ret_r = r;
+        return h;
+    }
     id->by = h.key ? ACCESS_IDENTITY_KEY : ACCESS_IDENTITY_PASSWORD;
     if (!h.key && !h.user) {
         source = access_rules_api(rules, req, ACCESS_SCOPE_ADMIN, now, &r);
