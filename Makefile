@@ -9,7 +9,7 @@ JOBS          ?= $(shell nproc)
 
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/.test -prune -o -type f -print 2>/dev/null)
 
-.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install uninstall deps format lint references clean
+.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install uninstall deb deps format lint references clean
 
 run: build
 	@tools/deps run
@@ -87,6 +87,11 @@ install: build
 	@ninja -C $(BUILD) -j $(JOBS) --quiet
 	@meson install -C $(BUILD) --no-rebuild --quiet $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
+# The Debian packages, in $(BUILD)-deb. The page is built here, so that the packaging itself needs no network.
+deb: web/dist/index.html
+	@tools/deps build deb
+	@tools/make-deb $(BUILD)-deb
+
 uninstall:
 	@ninja -C $(BUILD) --quiet uninstall
 
@@ -106,4 +111,4 @@ lint: build
 	@git ls-files 'src/*.c' | xargs -P $(JOBS) -n 8 clang-tidy-14 --quiet --extra-arg=-Wno-unknown-warning-option -p $(BUILD)
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz web/dist
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz $(BUILD)-deb web/dist
