@@ -9,7 +9,7 @@ JOBS          ?= $(shell nproc)
 
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/.test -prune -o -type f -print 2>/dev/null)
 
-.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install uninstall deb deps format lint references clean
+.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install uninstall deb image deps format lint references clean
 
 run: build
 	@tools/deps run
@@ -91,6 +91,11 @@ install: build
 deb: web/dist/index.html
 	@tools/deps build deb
 	@tools/make-deb $(BUILD)-deb
+
+IMAGE_ENGINE = $(firstword $(foreach e,podman buildah docker,$(shell command -v $(e))))
+image:
+	@[ -n "$(IMAGE_ENGINE)" ] || { echo "no podman, buildah or docker here; tools/prove-setup DIR image tries the steps in a chroot" >&2; exit 1; }
+	@$(IMAGE_ENGINE) build -t mast -f packaging/container/Containerfile .
 
 uninstall:
 	@ninja -C $(BUILD) --quiet uninstall

@@ -6,10 +6,12 @@
 #define API_REPLY_MAX (64u << 20)
 
 struct api_call {
-    const char *url;     /* "http://user:password@host:8888" */
-    const char *ca;      /* the only certificates to trust, PEM; NULL = the system's */
-    bool quiet;          /* says nothing about failures */
-    unsigned patience_s; /* for a whole answer; 0 = half a minute */
+    const char *url;      /* "http://user:password@host:8888" */
+    const char *ca;       /* the only certificates to trust, PEM; NULL = the system's */
+    bool given;           /* url is somebody's, not the default */
+    bool any_certificate; /* for what holds no secret, on this machine */
+    bool quiet;           /* says nothing about failures */
+    unsigned patience_s;  /* for a whole answer; 0 = half a minute */
 };
 
 struct args;

@@ -3,6 +3,7 @@
  * `mast doctor`: what is installed, what is missing, and what that disables. It looks and does not change anything; the
  * exit code is 1 when something that `mast serve` needs is wrong, 0 when only extras are missing.
  */
+#include "app/api_call.h"
 #include "app/command.h"
 #include "app/config.h"
 #include "app/pages.h"
@@ -33,7 +34,8 @@ struct finding {
     const char *then; /* what it disables, or what to do; NULL when fine */
 };
 
-#define FINDINGS_MAX 32
+#define FINDINGS_MAX     32
+#define READY_PATIENCE_S 4
 
 struct report {
     struct finding items[FINDINGS_MAX];
@@ -197,10 +199,57 @@ static void print_json(const struct report *r)
     puts(out_str(&o));
 }
 
+/* Where the configuration says that the server listens, as seen from this machine. */
+static char *own_url(void)
+{
+    _cleanup_free_ char *file = where_config_file();
+    struct config c;
+    struct error err = {0};
+    if (config_load(&c, file, environ, &err) < 0) {
+        fprintf(stderr, "mast: %s: %s\n", err.where, err.text);
+        return NULL;
+    }
+    bool six = strchr(c.http.address, ':') != NULL;
+    const char *host = c.http.address;
+    if (strcmp(host, "0.0.0.0") == 0) {
+        host = "127.0.0.1";
+    } else if (strcmp(host, "::") == 0) {
+        host = "::1";
+    }
+    char *url = mem_printf("http%s://%s%s%s:%u", c.http.tls.enabled && !c.http.tls.plain ? "s" : "",
+                           six ? "[" : "", host, six ? "]" : "", c.http.port);
+    config_done(&c);
+    return url;
+}
+
+/*
+ * For health checks. The server is on this machine, where its certificate bears another name; as nothing secret is sent, none is
+ * asked for.
+ */
+static int ask_whether_ready(const struct args *a)
+{
+    _cleanup_(out_done) struct out body = {0};
+    _cleanup_free_ char *own = NULL;
+    struct api_call call = api_call_options(a);
+    call.patience_s = READY_PATIENCE_S;
+    if (!call.given) {
+        own = own_url();
+        if (!own) {
+            return 1;
+        }
+        call.url = own;
+        call.any_certificate = true;
+    }
+    return api_call(&call, "GET", "/readyz", NULL, &body);
+}
+
 static int run(const struct args *a)
 {
     struct report report = {.n = 0};
     int code = 0;
+    if (args_flag(a, "--ready")) {
+        return ask_whether_ready(a);
+    }
     look_at_config(&report);
     look_for_own_files(&report);
     look_for_programs(&report);
@@ -218,6 +267,10 @@ static int run(const struct args *a)
 }
 
 static const struct command_option options[] = {
+    {"--ready", NULL,
+     "Only asks whether the server is ready, and says nothing when it is: for health checks. Without --url and $MAST_URL it is "
+     "the one of this machine's configuration"},
+    COMMAND_SERVER,
     COMMAND_JSON,
     {.name = NULL},
 };
