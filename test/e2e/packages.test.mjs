@@ -206,3 +206,18 @@ test("an install below a folder is whole, its library links, and an uninstall le
   await run("ninja", ["-C", BUILD, "uninstall"]);
   assert.ok(!existsSync(dest), "something is left");
 });
+
+test("the Debian packaging knows the tree's version and what it is built with", async () => {
+  const read = (f) => readFile(join(ROOT, f), "utf8");
+  const version = (await read("meson.build")).match(/version: '([^']+)'/)[1];
+  assert.match(await read("debian/changelog"), new RegExp(`^mast \\(${version}\\)`));
+  assert.match(await read("debian/control"), new RegExp(`^Package: libmast${version.replace(/\.\d+$/, "")}$`, "m"));
+  // What compiling needs, as tools/deps installs it; the compiler, libc and make are there for every package.
+  const build = (await read("tools/deps")).match(/^build="([^"]+)"/m)[1].split(/\s+/).filter((p) => !["gcc", "libc6-dev", "make"].includes(p));
+  const field = (await read("debian/control")).match(/^Build-Depends: ([\s\S]*?)\n\S/m)[1];
+  assert.deepEqual(field.split(/,\s*/).filter((p) => !p.startsWith("debhelper-compat")).sort(), build.sort());
+  const dev = (await read("debian/control")).match(/^Package: libmast-dev[\s\S]*?^Depends: ([\s\S]*?)\n\S/m)[1].split(/,\s*/);
+  for (const library of build.filter((p) => p.endsWith("-dev"))) {
+    assert.ok(dev.includes(library), `libmast-dev does not depend on ${library}`);
+  }
+});
