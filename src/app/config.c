@@ -55,6 +55,22 @@ static int check_networks(const void *member, struct error *err)
     return r;
 }
 
+/* As browsers send them: a scheme, a host, a port that is not the scheme's own, and nothing behind. */
+static int check_origins(const void *member, struct error *err)
+{
+    const MODEL_ARRAY(char *) *list = member;
+    for (size_t i = 0; i < list->len; i++) {
+        const char *origin = list->items[i];
+        const char *host = strstr(origin, "://");
+        if (strcmp(origin, "*") != 0 &&
+            (!host || host == origin || strpbrk(host + 3, "/?#* ") || host[3] == '\0')) {
+            return error_set(err, -EINVAL, "", "is no origin, such as https://www.example.org: %s",
+                             origin);
+        }
+    }
+    return 0;
+}
+
 static int check_path(const void *member, struct error *err)
 {
     char *const *path = member;
@@ -201,6 +217,11 @@ static const struct model_field hls_fields[] = {
         .restart = true,
         .doc =
             "Segments kept for one stream that is watched over HLS, at most; the oldest go first."),
+    MODEL_LIST_STRING(
+        struct config_hls, origins, .comma = true, .max = 64, .check = check_origins,
+        .restart = true,
+        .doc =
+            "Pages of other sites that may play HLS, by their origin (https://www.example.org); when none is given, all may."),
 };
 static const struct model hls_model = MODEL("ConfigHls", struct config_hls, hls_fields);
 

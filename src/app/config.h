@@ -58,6 +58,7 @@ struct config_hls {
     int64_t part;
     uint32_t segments;
     uint64_t memory_max;
+    MODEL_ARRAY(char *) origins;
 };
 
 struct config_streams {

@@ -240,6 +240,8 @@ static void start_hls(struct serve *s)
             .part_ns = c->part,
             .segments = c->segments,
             .bytes_max = c->memory_max,
+            .origins = (const char *const *)c->origins.items,
+            .n_origins = c->origins.len,
         };
         s->hls = hls_server_new(&hc, s->engine, s->loops, s->n_loops);
     }

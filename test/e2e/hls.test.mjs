@@ -180,6 +180,44 @@ describe("hls", { concurrency: true }, () => {
   });
 });
 
+const PAGE = "https://page.example.org";
+
+// What a browser asks first when a page of another site sets a header, and what it needs to hear with the reply.
+async function askAsPage(url, origin) {
+  const headers = { Origin: origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization" };
+  const preflight = await fetch(url, { method: "OPTIONS", headers });
+  const reply = await fetch(url, { headers: { Origin: origin } });
+  await reply.arrayBuffer();
+  const said = (r, name) => r.headers.get(`access-control-${name}`);
+  return {
+    preflight: [preflight.status, said(preflight, "allow-origin"), said(preflight, "allow-methods"), /authorization/i.test(said(preflight, "allow-headers") ?? "")],
+    reply: [reply.status, said(reply, "allow-origin"), reply.headers.get("vary")],
+  };
+}
+
+test("pages of other sites: all of them, or those that are named", async () => {
+  const url = master("live/nobody-there");
+  const file = `${mast.url}/live/nobody-there/~hls/video1-1.0.m4s`;
+  for (const u of [url, file]) {
+    const r = await askAsPage(u, PAGE);
+    assert.deepEqual(r.preflight, [204, "*", "GET, HEAD", true]);
+    assert.deepEqual(r.reply, [404, "*", null]);
+  }
+  const named = await Mast.start({ config: { hls: { origins: [PAGE] } } });
+  try {
+    for (const u of [url, file].map((x) => x.replace(mast.url, named.url))) {
+      const yes = await askAsPage(u, PAGE);
+      assert.deepEqual(yes.preflight, [204, PAGE, "GET, HEAD", true]);
+      assert.deepEqual(yes.reply, [404, PAGE, "Origin"]);
+      const no = await askAsPage(u, "https://elsewhere.example.org");
+      assert.deepEqual(no.preflight, [204, null, null, false]);
+      assert.deepEqual(no.reply, [404, null, "Origin"]);
+    }
+  } finally {
+    await named.close();
+  }
+});
+
 test("credentials go on into the playlists, and an ended stream says so", async () => {
   const config = {
     streams: { continuity: "1s" },

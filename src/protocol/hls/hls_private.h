@@ -21,6 +21,9 @@ struct hls_server {
     struct hls_limits limits;
     struct loop *const *loops;
     unsigned n_loops;
+    char **origins; /* of pages that may play; read-only */
+    size_t n_origins;
+    bool any_origin;
     pthread_mutex_t lock;
     struct map muxers; /* by path; under the lock, as are their refs */
     atomic_uint_fast64_t streams, readers, waiting, requests;
@@ -105,3 +108,10 @@ void hls_request_return(struct hls_request *q);
 void hls_request_add_piece(struct hls_request *q, struct buf *b); /* takes its own reference */
 /* Takes m out of the map if no request names it. */
 bool hls_server_forget(struct hls_server *s, struct hls_muxer *m);
+
+/* hls_cors.c; any loop but for init and done. */
+void hls_cors_init(struct hls_server *s, const char *const *origins, size_t n);
+void hls_cors_done(struct hls_server *s);
+void hls_cors_put(const struct hls_server *s, struct http_request *req, struct http_reply *reply);
+/* Answers OPTIONS. */
+void hls_cors_handle(void *user, struct http_request *req, struct http_reply *reply);

@@ -35,12 +35,8 @@ void hls_request_add_piece(struct hls_request *q, struct buf *b)
     q->pieces[q->n_pieces++] = buf_ref(b);
 }
 
-static void put_cors(struct http_reply *reply)
-{
-    http_reply_header(reply, "Access-Control-Allow-Origin", "*");
-}
-
-static void reply_problem(struct http_reply *reply, int status, const struct error *err)
+static void reply_problem(const struct hls_server *s, struct http_request *req,
+                          struct http_reply *reply, int status, const struct error *err)
 {
     const char *code = status == 400   ? "bad-request"
                        : status == 401 ? "unauthorized"
@@ -48,7 +44,7 @@ static void reply_problem(struct http_reply *reply, int status, const struct err
                        : status == 404 ? "not-found"
                        : status == 429 ? "too-many-attempts"
                                        : "unavailable";
-    put_cors(reply);
+    hls_cors_put(s, req, reply);
     http_reply_header(reply, "Cache-Control", "no-cache");
     if (status == 503 || status == 429) {
         http_reply_header(reply, "Retry-After", status == 429 ? "5" : "1");
@@ -76,12 +72,12 @@ static void send_answer(struct hls_request *q)
     bool immutable = q->name.kind != HLS_MASTER && q->name.kind != HLS_PLAYLIST;
     char caching[64];
     if (q->status != 200) {
-        reply_problem(reply, q->status, &q->err);
+        reply_problem(q->server, q->req, reply, q->status, &q->err);
         return;
     }
     snprintf(caching, sizeof(caching), "max-age=%u%s", q->max_age_s,
              immutable ? ", immutable" : "");
-    put_cors(reply);
+    hls_cors_put(q->server, q->req, reply);
     http_reply_header(reply, "Cache-Control", q->max_age_s > 0 ? caching : "no-cache");
     http_reply_send_pieces(reply, 200, content_type(&q->name), q->pieces, q->n_pieces);
 }
@@ -149,7 +145,7 @@ static void deliver_take(struct loop *l, struct loop_msg *msg)
 
 static void refuse(struct hls_request *q, int status, const struct error *err)
 {
-    reply_problem(TAKE_PTR(q->reply), status, err);
+    reply_problem(q->server, q->req, TAKE_PTR(q->reply), status, err);
     free_request(q);
 }
 
@@ -262,7 +258,7 @@ static void handle(struct hls_server *s, struct http_request *req, struct http_r
     struct error err = {0};
     const char *path = http_request_param(req, "path");
     if (stream_path_check(path, &err) < 0) {
-        reply_problem(reply, 400, &err);
+        reply_problem(s, req, reply, 400, &err);
         return;
     }
     atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
@@ -291,7 +287,7 @@ static void handle_file(void *user, struct http_request *req, struct http_reply 
     if (hls_name_parse(http_request_param(req, "file"), &name) < 0) {
         struct error err = {0};
         error_set(&err, -ENOENT, "file", "is no file of an HLS stream");
-        reply_problem(reply, 404, &err);
+        reply_problem(user, req, reply, 404, &err);
         return;
     }
     handle(user, req, reply, &name);
@@ -351,6 +347,18 @@ const struct http_route hls_routes[] = {
         .summary = "Read a stream as HLS: media playlists, init segments, segments and parts",
         .doc = &file_doc,
     },
+    {
+        .method = HTTP_OPTIONS,
+        .kind = HTTP_ROUTE_MEDIA,
+        .pattern = "/{path+}/index.m3u8",
+        .handle = hls_cors_handle,
+    },
+    {
+        .method = HTTP_OPTIONS,
+        .kind = HTTP_ROUTE_MEDIA,
+        .pattern = "/{path+}/~hls/{file}",
+        .handle = hls_cors_handle,
+    },
 };
 const unsigned hls_routes_n = ARRAY_LEN(hls_routes);
 
@@ -369,6 +377,7 @@ struct hls_server *hls_server_new(const struct hls_config *config, struct engine
         .segments = config->segments,
         .bytes_max = config->bytes_max,
     };
+    hls_cors_init(s, config->origins, config->n_origins);
     pthread_mutex_init(&s->lock, NULL);
     return s;
 }
@@ -411,6 +420,7 @@ struct hls_server *hls_server_free(struct hls_server *s)
     }
     map_done(&s->muxers);
     pthread_mutex_destroy(&s->lock);
+    hls_cors_done(s);
     free(s);
     return NULL;
 }

@@ -12,10 +12,12 @@
 struct hls_server;
 
 struct hls_config {
-    int64_t segment_ns; /* 2 s */
-    int64_t part_ns;    /* 300 ms */
-    unsigned segments;  /* complete ones in a playlist; 8 */
-    uint64_t bytes_max; /* media kept for a stream; 128 MiB */
+    int64_t segment_ns;         /* 2 s */
+    int64_t part_ns;            /* 300 ms */
+    unsigned segments;          /* complete ones in a playlist; 8 */
+    uint64_t bytes_max;         /* media kept for a stream; 128 MiB */
+    const char *const *origins; /* of other sites whose pages may play; copied. None: all may */
+    size_t n_origins;
 };
 
 struct hls_server *hls_server_new(const struct hls_config *config, struct engine *e,
