@@ -9,6 +9,7 @@ export default defineConfig({
     target: "es2020",
     assetsInlineLimit: 0, // data: URLs would need a wider content security policy
     modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 700, // hls.js, which is loaded only where it is needed
   },
   server: {
     proxy: {

@@ -273,7 +273,7 @@ test("the front page lists what is live, and tells how to publish when nothing i
   assert.ok(await page.getByText("OBS Studio").isVisible());
   const path = "studio/cam-1";
   await withPublisher(publishFfmpeg(mast.rtmp(path)), path, async () => {
-    const row = page.locator(".row", { hasText: path });
+    const row = page.locator(".card", { hasText: path });
     await row.waitFor();
     await row.getByText("Live", { exact: true }).waitFor({ timeout: PATIENCE_MS });
     await row.getByText(/H\.264 640×360/).waitFor();

@@ -4,12 +4,36 @@
 import { showLogin } from "./login.js";
 
 export interface TrackInfo {
+  id: number;
+  kind: string;
   codec: string;
+  codecs: string; // RFC 6381; "" until the parameters are known
   width: number;
   height: number;
   fps: number;
   sample_rate: number;
   channels: number;
+  bitrate_bps: number;
+}
+
+export interface SessionInfo {
+  id: string;
+  protocol: string;
+  remote: string;
+  agent: string;
+  sinceMs: number | null;
+  bytes: number;
+  dropped: number; // readers
+  behind_ms: number;
+  jumps: number;
+  blocked: boolean;
+  state: string;
+}
+
+export interface GroupInfo {
+  duration_ms: number;
+  pictures: number;
+  bytes: number;
 }
 
 export interface StreamInfo {
@@ -19,48 +43,140 @@ export interface StreamInfo {
   tracks: TrackInfo[];
   bitrate_in_bps: number;
   n_readers: number;
-  publisher: { protocol: string; remote: string } | null;
+  publisher: SessionInfo | null;
+  readers: SessionInfo[]; // these two only where one stream is asked for
+  recent: { bytes: number[]; groups: GroupInfo[] } | null;
   sinceMs: number | null; // wall clock
   reason: string;
 }
 
+export interface ListenerInfo {
+  name: string;
+  address: string;
+  port: number;
+  tls: boolean;
+  connections: number;
+  accepted: number;
+  refused: number;
+}
+
+export interface SystemInfo {
+  version: string;
+  uptime_s: number;
+  cpu_s: number;
+  memory_bytes: number;
+  open_fds: number;
+  media_bytes: number;
+  media_max_bytes: number;
+  streams: number;
+  publishers: number;
+  readers: number;
+  bytes_in: number;
+  bytes_out: number;
+  samples_dropped: number;
+  loops_busy: number[];
+  listeners: ListenerInfo[];
+}
+
 type Json = Record<string, unknown>;
 
-const num = (v: unknown): number => (typeof v === "number" ? v : 0);
+const num = (v: unknown): number => (typeof v === "number" && Number.isFinite(v) ? v : 0);
 const str = (v: unknown): string => (typeof v === "string" ? v : "");
 const obj = (v: unknown): Json => (typeof v === "object" && v !== null ? (v as Json) : {});
+const list = <T>(v: unknown, parse: (item: unknown) => T): T[] => (Array.isArray(v) ? v.map(parse) : []);
+
+function time(v: unknown): number | null {
+  const ms = typeof v === "string" ? Date.parse(v) : NaN;
+  return Number.isFinite(ms) ? ms : null;
+}
 
 function parseTrack(v: unknown): TrackInfo {
-  const t = obj(v);
+  const o = obj(v);
   return {
-    codec: str(t["codec"]),
-    width: num(t["width"]),
-    height: num(t["height"]),
-    fps: num(t["fps"]),
-    sample_rate: num(t["sample_rate"]),
-    channels: num(t["channels"]),
+    id: num(o["id"]),
+    kind: str(o["kind"]),
+    codec: str(o["codec"]),
+    codecs: str(o["codecs"]),
+    width: num(o["width"]),
+    height: num(o["height"]),
+    fps: num(o["fps"]),
+    sample_rate: num(o["sample_rate"]),
+    channels: num(o["channels"]),
+    bitrate_bps: num(o["bitrate_bps"]),
   };
 }
 
-function parseSince(s: Json): number | null {
-  const since = s["since"];
-  const ms = typeof since === "string" ? Date.parse(since) : num(s["since_wall_ns"]) / 1e6;
-  return Number.isFinite(ms) && ms > 0 ? ms : null;
+function parseSession(v: unknown): SessionInfo {
+  const o = obj(v);
+  return {
+    id: str(o["id"]),
+    protocol: str(o["protocol"]),
+    remote: str(o["remote"]),
+    agent: str(o["agent"]),
+    sinceMs: time(o["since"]),
+    bytes: num(o["bytes"]),
+    dropped: num(o["dropped"]),
+    behind_ms: num(o["behind_ms"]),
+    jumps: num(o["jumps"]),
+    blocked: o["blocked"] === true,
+    state: str(o["state"]),
+  };
+}
+
+function parseGroup(v: unknown): GroupInfo {
+  const o = obj(v);
+  return { duration_ms: num(o["duration_ms"]), pictures: num(o["pictures"]), bytes: num(o["bytes"]) };
 }
 
 export function parseStream(v: unknown): StreamInfo {
-  const s = obj(v);
-  const p = s["publisher"] ? obj(s["publisher"]) : null;
+  const o = obj(v);
+  const recent = o["recent"] ? obj(o["recent"]) : null;
   return {
-    path: str(s["path"]),
-    on_air: s["on_air"] === true,
-    ready: s["ready"] === true,
-    tracks: Array.isArray(s["tracks"]) ? s["tracks"].map(parseTrack) : [],
-    bitrate_in_bps: num(s["bitrate_in_bps"]),
-    n_readers: num(s["n_readers"]),
-    publisher: p && { protocol: str(p["protocol"]), remote: str(p["remote"]) },
-    sinceMs: parseSince(s),
-    reason: str(s["reason"]),
+    path: str(o["path"]),
+    on_air: o["on_air"] === true,
+    ready: o["ready"] === true,
+    tracks: list(o["tracks"], parseTrack),
+    bitrate_in_bps: num(o["bitrate_in_bps"]),
+    n_readers: num(o["n_readers"]),
+    publisher: o["publisher"] ? parseSession(o["publisher"]) : null,
+    readers: list(o["readers"], parseSession),
+    recent: recent && { bytes: list(recent["bytes"], num), groups: list(recent["groups"], parseGroup) },
+    sinceMs: time(o["since"]),
+    reason: str(o["reason"]),
+  };
+}
+
+function parseListener(v: unknown): ListenerInfo {
+  const o = obj(v);
+  return {
+    name: str(o["name"]),
+    address: str(o["address"]),
+    port: num(o["port"]),
+    tls: o["tls"] === true,
+    connections: num(o["connections"]),
+    accepted: num(o["accepted"]),
+    refused: num(o["refused"]),
+  };
+}
+
+export function parseSystem(v: unknown): SystemInfo {
+  const o = obj(v);
+  return {
+    version: str(o["version"]),
+    uptime_s: num(o["uptime_s"]),
+    cpu_s: num(o["cpu_s"]),
+    memory_bytes: num(o["memory_bytes"]),
+    open_fds: num(o["open_fds"]),
+    media_bytes: num(o["media_bytes"]),
+    media_max_bytes: num(o["media_max_bytes"]),
+    streams: num(o["streams"]),
+    publishers: num(o["publishers"]),
+    readers: num(o["readers"]),
+    bytes_in: num(o["bytes_in"]),
+    bytes_out: num(o["bytes_out"]),
+    samples_dropped: num(o["samples_dropped"]),
+    loops_busy: list(o["loops_busy"], num),
+    listeners: list(o["listeners"], parseListener),
   };
 }
 
@@ -73,8 +189,8 @@ export class ApiError extends Error {
   }
 }
 
-async function get(url: string): Promise<unknown> {
-  const reply = await fetch(url, { cache: "no-store", headers: { accept: "application/json" } });
+async function ask(url: string, init: RequestInit = {}): Promise<unknown> {
+  const reply = await fetch(url, { cache: "no-store", ...init, headers: { accept: "application/json", ...init.headers } });
   const body: unknown = await reply.json().catch(() => null);
   if (reply.status === 401) {
     showLogin();
@@ -86,12 +202,34 @@ async function get(url: string): Promise<unknown> {
   return body;
 }
 
-export async function listStreams(): Promise<StreamInfo[]> {
-  const body = await get("/api/v1/streams");
-  const items = obj(body)["items"];
-  return Array.isArray(items) ? items.map(parseStream) : [];
+export function encodePath(path: string): string {
+  return path.split("/").map(encodeURIComponent).join("/");
 }
 
-export async function showStream(path: string): Promise<StreamInfo> {
-  return parseStream(await get(`/api/v1/streams/${path.split("/").map(encodeURIComponent).join("/")}`));
+export async function listStreams(): Promise<StreamInfo[]> {
+  return list(obj(await ask("/api/v1/streams"))["items"], parseStream);
+}
+
+// null: there is no stream of this name now.
+export async function showStream(path: string): Promise<StreamInfo | null> {
+  try {
+    return parseStream(await ask(`/api/v1/streams/${encodePath(path)}`));
+  } catch (e) {
+    if (e instanceof ApiError && e.status === 404) {
+      return null;
+    }
+    throw e;
+  }
+}
+
+export async function kick(path: string, session: string): Promise<void> {
+  await ask(`/api/v1/streams/kick/${encodePath(path)}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ session }),
+  });
+}
+
+export async function readSystem(): Promise<SystemInfo> {
+  return parseSystem(await ask("/api/v1/system"));
 }

@@ -1,141 +1,202 @@
 // SPDX-License-Identifier: Apache-2.0
-// The page of one stream: stage, controls, status line. Shows what the player says; holds no logic of playback.
+// The page of one stream: stage, controls, keys, and below them what is known about it. Shows what the player says; holds no
+// logic of playback.
 
-import { showStream } from "./api.js";
-import { el, icon, mark, setText } from "./dom.js";
+import { Detail } from "./detail.js";
+import { el, icon, setText, type IconName } from "./dom.js";
 import { formatBitrate, formatSeconds } from "./format.js";
-import { codecName, Player, type PlayerState } from "./player/player.js";
+import { lookup, number, t, type Key } from "./i18n.js";
+import { addShortcuts } from "./keys.js";
+import { choices, codecName, openPlayer, type OpenPlayer, type PlaybackState, type PlaybackStats, type TransportName } from "./player/index.js";
+import type { View } from "./shell.js";
+import { recall, remember } from "./store.js";
 
-const READERS_POLL_MS = 5000;
 const IDLE_MS = 2500;
+const VOLUME_STEP = 0.1;
+const TRANSPORTS: readonly TransportName[] = ["mse", "hls", "native"];
+const NO_STATS: PlaybackStats = { delay: null, buffered: 0, bitrate: null, dropped: 0, width: 0, height: 0 };
 
-const BADGES: Record<PlayerState, string> = {
-  connecting: "Connecting",
-  buffering: "Connecting",
-  playing: "Live",
-  stalled: "Buffering",
-  waiting: "Waiting",
-  ended: "Off air",
-  reconnecting: "Reconnecting",
-  refused: "Refused",
-  paused: "Paused",
-  blocked: "Ready",
-  unsupported: "Cannot play",
+// Reasons that the middle of the stage speaks about; "busy" ones end by themselves.
+const NOTES: Record<string, { title?: Key; detail?: Key; busy: boolean }> = {
+  buffering: { busy: true },
+  "publisher-away": { title: "note.publisher-away", detail: "note.publisher-away.more", busy: true },
+  "nobody-yet": { title: "note.nobody-yet", detail: "note.nobody-yet.more", busy: true },
+  reconnecting: { title: "note.reconnecting", detail: "note.reconnecting.more", busy: true },
+  "off-air": { title: "note.off-air", detail: "note.off-air.more", busy: false },
+  refused: { title: "note.refused", busy: false },
 };
-
-// What the middle of the stage says; states that are not here leave the picture alone.
-const NOTES: Partial<Record<PlayerState, { title: string; detail: string; busy: boolean }>> = {
-  connecting: { title: "", detail: "", busy: true },
-  buffering: { title: "", detail: "", busy: true },
-  stalled: { title: "", detail: "", busy: true },
-  waiting: { title: "Waiting for the publisher", detail: "Playback goes on by itself when it is back.", busy: true },
-  ended: { title: "Off air", detail: "Playback starts by itself when somebody publishes here.", busy: false },
-  reconnecting: { title: "Connection lost", detail: "Trying again.", busy: true },
-  refused: { title: "Not allowed to watch", detail: "", busy: false },
-  unsupported: { title: "This browser cannot play the stream", detail: "", busy: false },
-};
-
-const NOBODY_YET = { title: "Nobody publishes here yet", detail: "Playback starts by itself.", busy: true };
 
 interface Field {
   box: HTMLElement;
   value: HTMLElement;
 }
 
-function field(name: string, title: string): Field {
+function field(name: Key, title: string): Field {
   const value = el("dd", {}, "–");
-  return { box: el("div", { class: "field", title }, el("dt", {}, name), value), value };
+  return { box: el("div", { class: "field", title }, el("dt", {}, t(name)), value), value };
 }
 
-class Watch {
-  private readonly video = el("video", { playsinline: true, "aria-label": "Live video" });
-  private readonly badge = el("span", { class: "badge" });
+function isTransport(v: string | null): v is TransportName {
+  return TRANSPORTS.some((x) => x === v);
+}
+
+export class Watch implements View {
+  readonly node: HTMLElement;
+  private readonly video = el("video", { playsinline: true, "aria-label": t("player.video") });
+  private readonly badge = el("span", { class: "badge", role: "status" });
   private readonly noteTitle = el("strong");
   private readonly noteDetail = el("span");
   private readonly spinner = el("span", { class: "spinner", "aria-hidden": "true" });
   private readonly note = el("div", { class: "note", role: "status" }, this.spinner, this.noteTitle, this.noteDetail);
   private readonly notice = el("p", { class: "notice", role: "status", hidden: true });
-  private readonly playButton: HTMLButtonElement;
-  private readonly muteButton: HTMLButtonElement;
-  private readonly fullButton: HTMLButtonElement;
+  private readonly why = el("p", { class: "why", role: "status" });
+  private readonly playButton = this.button("player.pause", " ", () => this.togglePause(), "pause", "play");
+  private readonly muteButton = this.button("player.unmute", "m", () => this.toggleMute(), "muted", "sound");
+  private readonly volume = el("input", { class: "volume", type: "range", min: 0, max: 1, step: 0.05, "aria-label": t("player.volume"), title: t("player.volume") });
+  private readonly transport = el("select", { class: "transport", "aria-label": t("transport.label"), title: t("transport.label") });
   private readonly unmute: HTMLButtonElement;
   private readonly bigPlay: HTMLButtonElement;
   private readonly shell: HTMLElement;
   private readonly fields = {
-    latency: field("Behind", "How far behind the newest media in this page"),
-    size: field("Picture", "Size of the picture"),
-    codec: field("Codecs", "Codecs"),
-    bitrate: field("Bitrate", "What arrives, over the last three seconds"),
-    dropped: field("Dropped", "Frames that this browser had no time to show"),
-    readers: field("Watching", "Readers of this stream, over all protocols"),
+    delay: field("player.delay", t("player.delay.more")),
+    size: field("player.picture", ""),
+    codec: field("player.codecs", ""),
+    bitrate: field("player.bitrate", t("player.bitrate.more")),
+    dropped: field("player.dropped", t("player.dropped.more")),
+    readers: field("player.readers", t("player.readers.more")),
   };
-  private readonly player: Player;
+  private readonly detail: Detail | null;
+  private readonly removeKeys: () => void;
+  private readonly life = new AbortController();
+  private player: OpenPlayer | null = null;
+  private state: PlaybackState = { phase: "connecting", transport: "mse", reason: "auto-mse" };
+  private stats: PlaybackStats = NO_STATS;
   private idle: number | undefined;
 
   constructor(
-    root: HTMLElement,
     private readonly path: string,
+    private readonly embedded: boolean,
   ) {
     this.video.muted = true; // browsers start nothing with sound on their own
-    this.playButton = this.button("Pause (space)", () => this.player.togglePause());
-    this.muteButton = this.button("Unmute (m)", () => this.toggleMute());
-    this.fullButton = this.button("Full screen (f)", () => this.toggleFull());
-    this.fullButton.append(icon("full"));
-    this.playButton.append(icon("pause"), icon("play"));
-    this.muteButton.append(icon("muted"), icon("sound"));
-    this.unmute = el("button", { class: "unmute", type: "button", click: () => this.toggleMute() }, icon("muted"), "Unmute");
-    this.bigPlay = el("button", { class: "big-play", type: "button", "aria-label": "Play", click: () => this.player.togglePause() }, icon("play"));
+    this.video.volume = Number(recall("volume") ?? 1);
+    this.volume.value = String(this.video.volume);
+    this.unmute = el("button", { class: "unmute", type: "button", click: () => this.toggleMute() }, icon("muted"), t("player.unmute"));
+    this.bigPlay = el("button", { class: "big-play", type: "button", "aria-label": t("player.play"), click: () => this.togglePause() }, icon("play"));
+    this.detail = embedded ? null : new Detail(path, (n) => setText(this.fields.readers.value, n === null ? "–" : number(n)));
+    this.fillTransports();
     this.shell = this.layout();
-    root.append(this.shell);
+    this.node = el("main", { class: embedded ? "watch embedded" : "watch", id: "content" }, this.shell, this.detail?.node ?? null);
     document.title = `${path} · Mast`;
-
-    const query = new URLSearchParams(location.search);
-    this.player = new Player({ video: this.video, path, query, changed: () => this.show() });
-    this.listen();
-    this.player.start();
-    this.show();
-    expose(this.player, this.video, path);
+    this.removeKeys = this.listen();
+    this.open();
+    this.expose();
   }
 
-  private button(label: string, click: () => void): HTMLButtonElement {
-    return el("button", { class: "control", type: "button", "aria-label": label, title: label, click });
+  close(): void {
+    this.life.abort();
+    window.clearTimeout(this.idle);
+    this.removeKeys();
+    this.player?.close();
+    this.player = null;
+    this.detail?.close();
+  }
+
+  /* ---- building ---- */
+
+  // key: its shortcut, said in the label.
+  private button(label: Key, key: string, click: () => void, ...icons: IconName[]): HTMLButtonElement {
+    const shown = key === " " ? "space" : key;
+    const says = key ? `${t(label)} (${shown})` : t(label);
+    return el("button", { class: "control", type: "button", "aria-label": says, title: says, click }, ...icons.map(icon));
+  }
+
+  private relabel(button: HTMLButtonElement, label: Key, key: string): void {
+    const says = `${t(label)} (${key})`;
+    if (button.title !== says) {
+      button.title = says;
+      button.setAttribute("aria-label", says);
+    }
+  }
+
+  private fillTransports(): void {
+    const wish = this.wish();
+    this.transport.append(el("option", { value: "auto" }, t("transport.auto")));
+    for (const c of choices(this.video)) {
+      const why = c.usable ? "" : ` (${t(`why.${c.reason}`)})`;
+      this.transport.append(el("option", { value: c.name, disabled: !c.usable }, t(`transport.${c.name}`) + why));
+    }
+    this.transport.value = wish;
+    this.transport.addEventListener("change", () => {
+      remember("transport", this.transport.value);
+      this.open();
+    });
+  }
+
+  // That of the address, else what was chosen before and still works here.
+  private wish(): TransportName | "auto" {
+    const asked = new URLSearchParams(location.search).get("transport");
+    if (isTransport(asked)) {
+      return asked;
+    }
+    const stored = recall("transport");
+    return isTransport(stored) && choices(this.video).some((c) => c.name === stored && c.usable) ? stored : "auto";
   }
 
   private layout(): HTMLElement {
-    const stage = el(
-      "div",
-      { class: "stage" },
-      this.video,
-      this.note,
-      this.bigPlay,
-      this.unmute,
-    );
-    const status = el("dl", { class: "status", "aria-label": "Playback status" }, ...Object.values(this.fields).map((f) => f.box));
-    return el(
-      "div",
-      { class: "watch" },
-      el(
-        "header",
-        { class: "top" },
-        el("a", { class: "home", href: "/", "aria-label": "All streams" }, mark()),
-        el("h1", {}, this.path),
-        this.badge,
-      ),
-      el("main", { class: "player" }, stage, el("div", { class: "bar" }, this.playButton, this.muteButton, status, this.fullButton)),
-      this.notice,
-    );
+    const stage = el("div", { class: "stage" }, this.video, this.note, this.bigPlay, this.unmute);
+    const status = el("dl", { class: "status", "aria-label": t("player.status") }, ...Object.values(this.fields).map((f) => f.box));
+    const live = this.button("player.live", ".", () => this.player?.seekLive(), "edge");
+    const snapshot = this.button("player.snapshot", "s", () => this.snapshot(), "camera");
+    const full = this.button("player.full", "f", () => this.toggleFull(), "full");
+    const bar = el("div", { class: "bar" }, el("div", { class: "buttons" }, this.playButton, this.muteButton, this.volume, live), status, el("div", { class: "buttons" }, this.transport, snapshot, full));
+    const title = this.embedded ? null : el("div", { class: "title" }, el("h1", {}, this.path), this.badge);
+    return el("section", { class: "player", "aria-label": this.path }, title, stage, bar, el("div", { class: "says" }, this.why, this.notice));
   }
 
-  private listen(): void {
-    document.addEventListener("keydown", (e) => this.key(e));
-    this.video.addEventListener("volumechange", () => this.show());
-    this.video.addEventListener("dblclick", () => this.toggleFull());
+  private listen(): () => void {
+    const life = { signal: this.life.signal };
+    this.video.addEventListener("volumechange", () => this.showSound(), life);
+    this.video.addEventListener("dblclick", () => this.toggleFull(), life);
+    this.volume.addEventListener("input", () => {
+      this.setVolume(Number(this.volume.value));
+    });
     for (const name of ["pointermove", "pointerdown", "keydown"]) {
-      this.shell.addEventListener(name, () => this.awake(), { passive: true });
+      this.shell.addEventListener(name, () => this.awake(), { passive: true, signal: this.life.signal });
     }
-    window.setInterval(() => void this.pollReaders(), READERS_POLL_MS);
-    window.setTimeout(() => void this.pollReaders(), 1000);
     this.awake();
+    return addShortcuts([
+      { key: " ", shown: "space", label: "keys.play", run: () => this.togglePause() },
+      { key: "m", label: "keys.mute", run: () => this.toggleMute() },
+      { key: "ArrowUp", shown: "↑", label: "keys.louder", run: () => this.setVolume(this.video.volume + VOLUME_STEP) },
+      { key: "ArrowDown", shown: "↓", label: "keys.quieter", run: () => this.setVolume(this.video.volume - VOLUME_STEP) },
+      { key: "f", label: "keys.full", run: () => this.toggleFull() },
+      { key: ".", label: "keys.live", run: () => this.player?.seekLive() },
+      { key: "s", label: "keys.snapshot", run: () => this.snapshot() },
+    ]);
+  }
+
+  /* ---- doing ---- */
+
+  private open(): void {
+    const query = new URLSearchParams(location.search);
+    query.delete("embed");
+    query.delete("transport");
+    const transport = this.transport.value;
+    this.player?.close();
+    this.stats = NO_STATS;
+    this.player = openPlayer(this.video, {
+      path: this.path,
+      transport: isTransport(transport) ? transport : "auto",
+      query,
+      onState: (s) => {
+        this.state = s;
+        this.show();
+      },
+      onStats: (s) => {
+        this.stats = s;
+        this.showStatus();
+      },
+    });
   }
 
   // In full screen the bar goes away when nothing moves.
@@ -145,29 +206,29 @@ class Watch {
     this.idle = window.setTimeout(() => this.shell.classList.add("idle"), IDLE_MS);
   }
 
-  private key(e: KeyboardEvent): void {
-    if (e.ctrlKey || e.metaKey || e.altKey || e.repeat) {
-      return;
-    }
-    const onButton = e.target instanceof HTMLButtonElement || e.target instanceof HTMLAnchorElement;
-    switch (e.key) {
-      case " ":
-        if (!onButton) {
-          e.preventDefault();
-          this.player.togglePause();
-        }
-        break;
-      case "m":
-        this.toggleMute();
-        break;
-      case "f":
-        this.toggleFull();
-        break;
+  private get paused(): boolean {
+    return this.state.reason === "paused" || this.state.reason === "blocked";
+  }
+
+  private togglePause(): void {
+    if (this.paused) {
+      this.video.play().catch(() => undefined); // the player says what came of it
+    } else {
+      this.video.pause();
     }
   }
 
   private toggleMute(): void {
     this.video.muted = !this.video.muted;
+    if (!this.video.muted && this.video.volume === 0) {
+      this.video.volume = 0.5;
+    }
+  }
+
+  private setVolume(to: number): void {
+    this.video.volume = Math.min(1, Math.max(0, to));
+    this.video.muted = this.video.volume === 0;
+    remember("volume", String(this.video.volume));
   }
 
   private toggleFull(): void {
@@ -181,117 +242,143 @@ class Watch {
     }
   }
 
-  private async pollReaders(): Promise<void> {
-    if (document.hidden || this.player.state !== "playing") {
+  private snapshot(): void {
+    const { videoWidth: width, videoHeight: height } = this.video;
+    if (width === 0) {
       return;
     }
-    try {
-      const s = await showStream(this.path);
-      setText(this.fields.readers.value, String(s.n_readers));
-    } catch {
-      setText(this.fields.readers.value, "–"); // this viewer may not ask
-    }
+    const canvas = el("canvas", { width, height });
+    canvas.getContext("2d")?.drawImage(this.video, 0, 0);
+    canvas.toBlob((blob) => {
+      if (!blob) {
+        return;
+      }
+      const href = URL.createObjectURL(blob);
+      const time = new Date().toISOString().slice(0, 19).replace(/:/g, "");
+      el("a", { href, download: `${this.path.replace(/\//g, "-")}-${time}.png` }).click();
+      window.setTimeout(() => URL.revokeObjectURL(href), 10000);
+    }, "image/png");
   }
 
-  private show(): void {
-    if (!this.player) {
-      return; // the player tells of its first change while it is being made
-    }
-    const p = this.player;
-    this.shell.dataset["state"] = p.state;
-    setText(this.badge, BADGES[p.state]);
-    this.showNote();
-    this.notice.hidden = p.notice === "";
-    setText(this.notice, p.notice);
+  /* ---- showing ---- */
 
-    const hasAudio = p.tracks.length === 0 || p.tracks.some((t) => t.kind === "audio");
-    this.playButton.classList.toggle("on", p.playing);
-    this.playButton.setAttribute("aria-label", p.playing ? "Pause (space)" : "Play (space)");
-    this.muteButton.classList.toggle("on", !this.video.muted);
-    this.muteButton.setAttribute("aria-label", this.video.muted ? "Unmute (m)" : "Mute (m)");
-    this.muteButton.disabled = !hasAudio;
-    this.unmute.hidden = !this.video.muted || !hasAudio || p.state !== "playing";
-    this.bigPlay.hidden = p.state !== "blocked" && p.state !== "paused";
+  private show(): void {
+    const { phase, reason, transport, message } = this.state;
+    this.shell.dataset["state"] = phase === "waiting" ? reason : phase;
+    const badge = lookup(`state.${reason}`) ?? lookup(`state.${phase}`) ?? "";
+    setText(this.badge, badge);
+    this.badge.dataset["state"] = phase;
+    this.showNote();
+    const why = lookup(`why.${reason}`);
+    if (why && phase !== "failed") {
+      setText(this.why, t("transport.says", { transport: t(`transport.${transport}`), why }));
+    }
+    this.playButton.classList.toggle("on", !this.paused);
+    this.relabel(this.playButton, this.paused ? "player.play" : "player.pause", "space");
+    this.bigPlay.hidden = !this.paused;
+    this.video.title = message ?? "";
+    this.showSound();
     this.showStatus();
   }
 
   private showNote(): void {
-    const p = this.player;
-    const first = p.state === "waiting" && p.firstFrameMs === null; // nobody has been seen here yet
-    const note = first ? NOBODY_YET : NOTES[p.state];
-    this.note.hidden = !note;
-    if (note) {
-      this.spinner.hidden = !note.busy;
-      setText(this.noteTitle, note.title);
-      setText(this.noteDetail, p.detail && p.state !== "waiting" && p.state !== "ended" ? p.detail : note.detail);
-    }
+    const { phase, reason, message } = this.state;
+    const says = phase === "connecting" ? { busy: true } : NOTES[reason];
+    const failed = phase === "failed" && reason !== "refused";
+    this.note.hidden = !says && !failed;
+    this.spinner.hidden = !says?.busy || failed;
+    const title = failed ? t("note.unsupported") : says && "title" in says && says.title ? t(says.title) : "";
+    const detail = message || (failed ? (lookup(`why.${reason}`) ?? "") : says && "detail" in says && says.detail ? t(says.detail) : "");
+    setText(this.noteTitle, title);
+    setText(this.noteDetail, detail);
+  }
+
+  private get hasSound(): boolean {
+    const tracks = this.player?.details.tracks ?? [];
+    return tracks.length === 0 || tracks.some((x) => x.kind === "audio");
+  }
+
+  private showSound(): void {
+    const silent = this.video.muted || this.video.volume === 0;
+    this.muteButton.classList.toggle("on", !silent);
+    this.relabel(this.muteButton, silent ? "player.unmute" : "player.mute", "m");
+    this.muteButton.disabled = this.volume.disabled = !this.hasSound;
+    this.volume.value = String(this.video.volume);
+    this.unmute.hidden = !this.video.muted || !this.hasSound || this.state.phase !== "playing";
   }
 
   private showStatus(): void {
-    const p = this.player;
-    const v = this.video;
+    const s = this.stats;
     const f = this.fields;
-    const latency = p.state === "playing" ? p.latency : null;
-    setText(f.latency.value, latency === null ? "–" : formatSeconds(latency));
-    setText(f.size.value, v.videoWidth > 0 ? `${v.videoWidth}×${v.videoHeight}` : "–");
-    setText(f.codec.value, p.tracks.map((t) => codecName(t.codec)).join(" + ") || "–");
-    setText(f.bitrate.value, formatBitrate(p.bitrateBps));
-    setText(f.dropped.value, String(v.getVideoPlaybackQuality().droppedVideoFrames));
+    const details = this.player?.details;
+    const playing = this.state.phase === "playing";
+    setText(f.delay.value, playing && s.delay !== null ? formatSeconds(s.delay) : "–");
+    setText(f.size.value, s.width > 0 ? `${s.width}×${s.height}` : "–");
+    setText(f.codec.value, details?.tracks.map((x) => codecName(x.codec)).join(" + ") || "–");
+    setText(f.bitrate.value, s.bitrate === null ? "–" : formatBitrate(s.bitrate));
+    setText(f.dropped.value, number(s.dropped));
+    const notice = details?.notice ?? "";
+    this.notice.hidden = notice === "";
+    setText(this.notice, notice);
   }
-}
 
-// For tests, and for people who look into a problem with the browser's console.
-function expose(player: Player, video: HTMLVideoElement, path: string): void {
-  const debug = {
-    path,
-    player,
-    video,
-    get state() {
-      return player.state;
-    },
-    get streamState() {
-      return player.streamState;
-    },
-    get currentTime() {
-      return video.currentTime;
-    },
-    get buffered() {
-      return player.ranges().map((r) => [r.start, r.end]);
-    },
-    get latency() {
-      return player.latency;
-    },
-    get rate() {
-      return video.playbackRate;
-    },
-    get stalls() {
-      return player.stalls;
-    },
-    get seeks() {
-      return player.seeks;
-    },
-    get connections() {
-      return player.connections;
-    },
-    get rebuilds() {
-      return player.rebuilds;
-    },
-    get lostSamples() {
-      return player.lostSamples;
-    },
-    get firstFrameMs() {
-      return player.firstFrameMs;
-    },
-    get droppedFrames() {
-      return video.getVideoPlaybackQuality().droppedVideoFrames;
-    },
-    get totalFrames() {
-      return video.getVideoPlaybackQuality().totalVideoFrames;
-    },
-  };
-  (window as unknown as { mast: typeof debug }).mast = debug;
-}
-
-export function showPlayer(root: HTMLElement, path: string): void {
-  new Watch(root, path);
+  // For tests, and for people who look into a problem with the browser's console.
+  private expose(): void {
+    const watch = this;
+    const video = this.video;
+    const ranges = (r: TimeRanges): number[][] => Array.from({ length: r.length }, (_x, i) => [r.start(i), r.end(i)]);
+    const debug = {
+      path: this.path,
+      video,
+      get player() {
+        return watch.player;
+      },
+      get playback() {
+        return watch.state;
+      },
+      get transport() {
+        return watch.player?.transport;
+      },
+      get state() {
+        return watch.player?.details.state;
+      },
+      get currentTime() {
+        return video.currentTime;
+      },
+      get buffered() {
+        return ranges(video.buffered);
+      },
+      get latency() {
+        return watch.stats.delay;
+      },
+      get rate() {
+        return video.playbackRate;
+      },
+      get stalls() {
+        return watch.player?.details.stalls;
+      },
+      get seeks() {
+        return watch.player?.details.seeks;
+      },
+      get connections() {
+        return watch.player?.details.connections;
+      },
+      get rebuilds() {
+        return watch.player?.details.rebuilds;
+      },
+      get lostSamples() {
+        return watch.player?.details.lostSamples;
+      },
+      get firstFrameMs() {
+        return watch.player?.details.firstFrameMs ?? null;
+      },
+      get droppedFrames() {
+        return video.getVideoPlaybackQuality().droppedVideoFrames;
+      },
+      get totalFrames() {
+        return video.getVideoPlaybackQuality().totalVideoFrames;
+      },
+    };
+    (window as unknown as { mast: typeof debug }).mast = debug;
+  }
 }

@@ -57,7 +57,6 @@ export function playerState(page) {
     const m = window.mast;
     return {
       state: m.state,
-      streamState: m.streamState,
       currentTime: m.currentTime,
       buffered: m.buffered,
       latency: m.latency,
