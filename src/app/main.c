@@ -3,8 +3,17 @@
 #include "app/command.h"
 
 const struct command *const commands[] = {
-    &command_serve, &command_check,  &command_stream,  &command_key,  &command_reload,
-    &command_event, &command_doctor, &command_version, &command_help, NULL,
+    &command_serve,
+    &command_check,
+    &command_stream,
+    &command_key,
+    &command_user,
+    &command_reload,
+    &command_event,
+    &command_doctor,
+    &command_version,
+    &command_help,
+    NULL,
 };
 
 int main(int argc, char **argv)

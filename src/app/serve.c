@@ -266,6 +266,7 @@ static void mount(struct serve *s)
     http_server_mount(s->http, metrics_routes, metrics_routes_n, s->metrics);
     http_server_mount(s->http, stream_routes, stream_routes_n, s->engine);
     http_server_mount(s->http, access_key_routes, access_key_routes_n, s->access);
+    http_server_mount(s->http, access_user_routes, access_user_routes_n, s->access);
     http_server_mount(s->http, access_session_routes, access_session_routes_n, s->access);
     http_server_mount(s->http, mse_routes, mse_routes_n, s->engine);
     if (s->hls) {

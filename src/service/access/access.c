@@ -59,13 +59,13 @@ static const struct model_field user_fields[] = {
     MODEL_BOOL(struct access_user, api, .def = "false",
                .doc = "May use the API and see the metrics."),
 };
-static const struct model user_model =
+const struct model access_user_model =
     MODEL("AccessUser", struct access_user, user_fields, .check = check_user);
 
 static const struct model_field sessions_fields[] = {
-    MODEL_DURATION(struct access_sessions_config, idle, .def = "24h", .min = 60000000000,
+    MODEL_DURATION(struct access_sessions_config, idle, .def = "1d", .min = 60000000000,
                    .max = 31536000000000000, .doc = "Ends when it was not used for so long."),
-    MODEL_DURATION(struct access_sessions_config, lifetime, .def = "168h", .min = 60000000000,
+    MODEL_DURATION(struct access_sessions_config, lifetime, .def = "7d", .min = 60000000000,
                    .max = 31536000000000000, .doc = "Ends after so long in any case."),
 };
 static const struct model sessions_model =
@@ -78,7 +78,7 @@ static const struct model_field config_fields[] = {
             "true: everybody may publish, watch and use the API, from anywhere. Without users and without "
             "this, only connections from this machine may."),
     MODEL_LIST_STRUCT(
-        struct access_config, users, &user_model, .max = 1000,
+        struct access_config, users, &access_user_model, .max = 1000,
         .doc = "Who may do what. As soon as there is one, this machine has no rights of its own."),
     MODEL_STRUCT(struct access_config, sessions, &sessions_model,
                  .doc = "Sessions opened by logging in on the page."),

@@ -27,6 +27,12 @@ struct access_user {
     int64_t version; /* of its document in the store; 0 = the configuration file declares it */
 };
 
+struct access_user_list {
+    MODEL_ARRAY(struct access_user) items;
+};
+extern const struct model access_user_model;     /* as declared, and as the document */
+extern const struct model access_user_new_model; /* what clients send */
+
 /* Sessions that people open by logging in on the page (sessions.h). */
 struct access_sessions_config {
     int64_t idle;

@@ -14,8 +14,18 @@ struct holder {
     unsigned n;
 };
 
+/* What is read at the start, in this order. */
+enum load_kind {
+    LOAD_KEYS,
+    LOAD_USERS,
+    LOAD_KIND_N,
+};
+
 struct access_service {
-    struct access_config config; /* control loop */
+    struct access_config config;   /* control loop; what the file says */
+    struct access_user_list users; /* control loop; what the API made, with versions */
+    struct access_config
+        effective; /* control loop; both, with serials: what the rules are made of */
     char *trusted_local_path;
     struct store *store;
     struct loop *control;
@@ -36,10 +46,13 @@ struct access_service {
     struct callback *callback; /* set by the load, cleared by the stop; between them for any loop */
     struct holder holders[LOOPS_MAX + 1]; /* by index + 1: the control loop's is the first */
     bool loading;
+    enum load_kind load_kind;
     int load_result;
     struct error load_err;
 };
 
+/* Makes rules of what there is now, and ends the sessions of those who have no right any more. Control loop. */
+void access_publish(struct access_service *s);
 /* A reference to the rules that hold now; any thread. */
 struct access_rules *access_take_rules(struct access_service *s);
 struct access_now access_now(void);
@@ -58,3 +71,13 @@ bool access_session_of(struct access_service *s, const struct access_rules *rule
                        struct access_session *ret, struct access_holder *ret_holder);
 /* Ends the sessions whose users or keys are gone, and those that are over. Control loop. */
 void access_sessions_sweep(struct access_service *s);
+
+/* ---- access_users.c; control loop ---- */
+#define ACCESS_USER_KIND "access-user" /* of the documents; their id is the name */
+
+/* Makes effective anew, of the file's users and those of the API; who goes on keeps the serial that before knows. */
+void access_users_merge(struct access_service *s, const struct access_config *before);
+/* Ends the sessions of the users of before that have gone or lost a right. */
+void access_users_revoke(struct access_service *s, const struct access_config *before);
+void access_users_load(struct access_service *s, const struct store_doc *doc);
+void access_users_done(struct access_service *s);

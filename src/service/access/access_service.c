@@ -43,10 +43,12 @@ struct access_rules *access_take_rules(struct access_service *s)
     return r;
 }
 
-static void publish_rules(struct access_service *s)
+void access_publish(struct access_service *s)
 {
+    struct access_config before = s->effective;
+    access_users_merge(s, &before);
     struct access_rules *made =
-        access_rules_new(&s->config, &s->keys, s->token_keys, s->trusted_local_path);
+        access_rules_new(&s->effective, &s->keys, s->token_keys, s->trusted_local_path);
     access_rules_set_passwords(made, s->passwords);
     pthread_mutex_lock(&s->lock);
     struct access_rules *old = s->rules;
@@ -55,6 +57,10 @@ static void publish_rules(struct access_service *s)
     throttle_forget(s->throttle);
     pthread_mutex_unlock(&s->lock);
     access_rules_unref(&old);
+    /* Nobody gets in any more by what is gone, so who is in can go. */
+    access_users_revoke(s, &before);
+    access_sessions_sweep(s);
+    model_done(&access_config_model, &before);
 }
 
 struct access_now access_now(void)
@@ -266,68 +272,12 @@ int access_service_api(struct access_service *s, const struct access_request *re
     return access_weigh(s, req, source, r, at.mono_ns) != 0 ? -EBUSY : r;
 }
 
-/* ---- users that come, change and go ---- */
-
-static bool lists_all(char *const *in, size_t n_in, char *const *all, size_t n_all)
-{
-    for (size_t i = 0; i < n_all; i++) {
-        bool there = false;
-        for (size_t k = 0; k < n_in && !there; k++) {
-            there = strcmp(in[k], all[i]) == 0;
-        }
-        if (!there) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The same password, and no right less: then who is in by it stays in. */
-static bool is_kept(const struct access_user *old, const struct access_user *u)
-{
-    bool same = old->password && u->password ? strcmp(old->password, u->password) == 0
-                                             : !old->password && !u->password;
-    return same && strcmp(old->name, u->name) == 0 && (u->api || !old->api) &&
-           lists_all(u->publish.items, u->publish.len, old->publish.items, old->publish.len) &&
-           lists_all(u->read.items, u->read.len, old->read.items, old->read.len);
-}
-
-/* Each declaration has a serial; one that goes on keeps its own. */
-static void number_users(struct access_service *s, const struct access_config *old)
-{
-    for (size_t i = 0; i < s->config.users.len; i++) {
-        struct access_user *u = &s->config.users.items[i];
-        u->serial = 0;
-        for (size_t k = 0; old && k < old->users.len && u->serial == 0; k++) {
-            u->serial = is_kept(&old->users.items[k], u) ? old->users.items[k].serial : 0;
-        }
-        u->serial = u->serial ? u->serial : ++s->last_serial;
-    }
-}
-
-/* After the rules have changed: nobody gets in any more, so who is in can go. */
-static void revoke_users(struct access_service *s, const struct access_config *old)
-{
-    struct access_rules *rules = access_take_rules(s);
-    const struct access_now at = access_now();
-    for (size_t i = 0; i < old->users.len; i++) {
-        const struct access_user *u = &old->users.items[i];
-        if (s->engine && !access_rules_holder(rules, u->serial, &at).user) {
-            log_info("user '%s' has gone or lost a right, ending the sessions", u->name);
-            access_revoke(s->engine, u->serial);
-        }
-    }
-    access_rules_unref(&rules);
-    access_sessions_sweep(s);
-}
-
 /* ---- life ---- */
 
 struct access_service *access_service_new(const struct access_service_config *config)
 {
     struct access_service *s = mem_new(struct access_service);
     model_copy(&access_config_model, &s->config, config->access);
-    number_users(s, NULL);
     s->trusted_local_path =
         config->trusted_local_path ? mem_strdup(config->trusted_local_path) : NULL;
     s->store = config->store;
@@ -340,7 +290,7 @@ struct access_service *access_service_new(const struct access_service_config *co
         list_init(&s->holders[i].list);
     }
     pthread_mutex_init(&s->lock, NULL);
-    publish_rules(s);
+    access_publish(s);
     return s;
 }
 
@@ -369,6 +319,8 @@ struct access_service *access_service_free(struct access_service *s)
     passwords_free(s->passwords);
     jws_keys_unref(&s->token_keys);
     pthread_mutex_destroy(&s->lock);
+    access_users_done(s);
+    model_done(&access_config_model, &s->effective);
     model_done(&access_config_model, &s->config);
     free(s->trusted_local_path);
     free(s);
@@ -391,9 +343,7 @@ void access_service_configure(struct access_service *s, const struct access_conf
     s->config.http = old.http;
     old.jwt = jwt;
     old.http = http;
-    number_users(s, &old);
-    publish_rules(s);
-    revoke_users(s, &old);
+    access_publish(s);
     model_done(&access_config_model, &old);
 }
 
@@ -433,7 +383,7 @@ static size_t find(const struct access_service *s, const char *id)
 
 static void load_page(struct access_service *s, const char *after);
 
-static void load_doc(struct access_service *s, const struct store_doc *doc)
+static void load_key(struct access_service *s, const struct store_doc *doc)
 {
     struct access_key k;
     struct error err = {0};
@@ -459,10 +409,13 @@ static void on_page(void *user, int r, const struct store_result *result)
         return;
     }
     for (unsigned i = 0; i < result->n; i++) {
-        load_doc(s, &result->docs[i]);
+        s->load_kind == LOAD_KEYS ? load_key(s, &result->docs[i])
+                                  : access_users_load(s, &result->docs[i]);
     }
     if (result->more) {
         load_page(s, result->docs[result->n - 1].id);
+    } else if (++s->load_kind < LOAD_KIND_N) {
+        load_page(s, "");
     } else {
         s->loading = false;
     }
@@ -470,11 +423,13 @@ static void on_page(void *user, int r, const struct store_result *result)
 
 static void load_page(struct access_service *s, const char *after)
 {
-    int r = store_submit(s->store, s->control, store_op_list(ACCESS_KEY_KIND, after, LOAD_PAGE),
+    static const char *const kinds[] = {ACCESS_KEY_KIND, ACCESS_USER_KIND};
+    _Static_assert(ARRAY_LEN(kinds) == LOAD_KIND_N, "one for each");
+    int r = store_submit(s->store, s->control, store_op_list(kinds[s->load_kind], after, LOAD_PAGE),
                          on_page, s);
     if (r < 0) {
-        s->load_result =
-            error_set(&s->load_err, r, "state_dir", "the keys cannot be read: %s", error_name(r));
+        s->load_result = error_set(&s->load_err, r, "state_dir",
+                                   "keys and users cannot be read: %s", error_name(r));
         s->loading = false;
     }
 }
@@ -514,7 +469,7 @@ static void on_fetched(void *user, const struct http_result *result)
                  err.where, err.text);
     } else {
         log_debug("access.jwt.jwks_url: %u keys", jws_keys_count(s->token_keys));
-        publish_rules(s);
+        access_publish(s);
     }
     loop_timer_start(s->refresh, r < 0 ? REFRESH_AGAIN_MS : REFRESH_MS);
 }
@@ -559,7 +514,7 @@ int access_service_load(struct access_service *s, struct error *err)
         return r;
     }
     if (!s->store) {
-        publish_rules(s);
+        access_publish(s);
         return 0;
     }
     s->loading = true;
@@ -571,7 +526,7 @@ int access_service_load(struct access_service *s, struct error *err)
         *err = s->load_err;
         return s->load_result;
     }
-    publish_rules(s);
+    access_publish(s);
     return 0;
 }
 
@@ -603,7 +558,7 @@ static void on_created(void *user, int r, const struct store_result *result)
     }
     char *secret = TAKE_PTR(c->key.key);
     struct access_key *k = add_key(s, &c->key);
-    publish_rules(s);
+    access_publish(s);
     log_info("key %s (%s...) made%s%s", k->id, k->hint, k->path ? " for " : "",
              k->path ? k->path : "");
     struct access_key shown = *k;
@@ -669,11 +624,10 @@ static void on_deleted(void *user, int r, const struct store_result *result)
             (s->keys.items.len - i - 1) * sizeof(gone));
     s->keys.items.len--;
     /* First nobody gets in any more, then who is in goes. */
-    publish_rules(s);
+    access_publish(s);
     if (s->engine) {
         access_revoke(s->engine, gone.serial);
     }
-    access_sessions_sweep(s);
     log_info("key %s (%s...) deleted, ending its sessions", gone.id, gone.hint);
     change_end(c, 0, &gone, NULL);
     key_done(&gone);

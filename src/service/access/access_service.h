@@ -82,6 +82,31 @@ int access_identify(struct access_service *s, const struct access_request *req,
 extern const struct http_route access_session_routes[];
 extern const unsigned access_session_routes_n;
 
+/* ---- users that the API makes; control loop ---- */
+
+/* Of the file and of the API (those have a version); valid until the next change. */
+struct access_users_view {
+    const struct access_user *items;
+    size_t len;
+};
+struct access_users_view access_users(const struct access_service *s);
+const struct access_user *access_user_find(const struct access_service *s, const char *name);
+
+typedef void (*access_user_fn)(void *user, int r, const struct error *err);
+/*
+ * Makes a user (its version is 0), or changes the one whose version u has; a clear password is hashed, which takes some 40
+ * ms. Answers, perhaps before this returns: -EEXIST, -EPERM (the file declares that name), -EDEADLK (nobody could use the API
+ * any more), -ENOSPC, -ENOENT, -ESTALE (changed meanwhile), -EINVAL, or what the store says.
+ */
+void access_user_put(struct access_service *s, const struct access_user *u, access_user_fn fn,
+                     void *user);
+/* Removes it and ends its sessions; errors as above. */
+void access_user_delete(struct access_service *s, const char *name, access_user_fn fn, void *user);
+
+/* /api/v1/users; user is the service. */
+extern const struct http_route access_user_routes[];
+extern const unsigned access_user_routes_n;
+
 /* ---- keys; control loop ---- */
 typedef void (*access_key_fn)(void *user, int r, const struct access_key *key,
                               const struct error *err);

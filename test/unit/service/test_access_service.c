@@ -218,12 +218,230 @@ static void test_another_configuration_keeps_the_keys(void **state)
     folder_free(g.dir);
 }
 
+/* ---- revocation ---- */
+
+static struct closing publish_by(struct rig *g, const struct access_answer *a)
+{
+    struct closing closing = {0};
+    struct publisher *p = publisher_open(
+        g->engine, g->control,
+        &(struct publisher_info){
+            .path = a->path, .protocol = "test", .remote = "x", .access_serial = a->serial},
+        &(struct publisher_ops){.on_open = on_publisher_open, .on_close = on_publisher_close},
+        &closing);
+    for (int i = 0; closing.r == 0 && i < 50; i++) {
+        loop_run_once(g->control, 1);
+    }
+    publisher_close(p);
+    return closing;
+}
+
+/* The revocation reached every session that there was; this one attaches only after it. */
+static void test_what_is_granted_before_and_attached_after_a_revocation(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    open_service(&g);
+    access_key_create(g.s, &(struct access_key){.path = "live/cam1"}, on_change, &g);
+    wait_change(&g, 1);
+    char asked[128];
+    snprintf(asked, sizeof(asked), "live/%s", g.secret);
+    struct access_answer a = ask(&g, asked);
+    assert_int_equal(a.result, 0);
+    assert_int_equal(publish_by(&g, &a).r, 0);
+    access_key_delete(g.s, access_keys(g.s)->items.items[0].id, true, on_change, &g);
+    wait_change(&g, 2);
+    assert_int_equal(publish_by(&g, &a).r, -EACCES);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
+static struct access_answer ask_as(struct rig *g, const char *user, const char *password,
+                                   const char *cookie)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    inet_pton(AF_INET, "192.0.2.9", &in.sin_addr);
+    struct access_answer a = {.result = -EINPROGRESS};
+    const struct access_request req = {.action = ACCESS_PUBLISH,
+                                       .path = "live/a",
+                                       .user = user,
+                                       .password = password,
+                                       .cookie = cookie,
+                                       .peer = (struct sockaddr *)&in};
+    (void)access_ask(g->engine, g->control, &req, on_answer, &a);
+    for (int i = 0; a.result == -EINPROGRESS && i < 6000; i++) {
+        loop_run_once(g->control, 10);
+    }
+    return a;
+}
+
+static void configure(struct rig *g, const char *yaml)
+{
+    struct access_config config;
+    struct error err = {0};
+    assert_int_equal(model_parse_yaml(&access_config_model, &config, BYTES_STR(yaml), NULL, &err),
+                     0);
+    access_service_configure(g->s, &config);
+    model_done(&access_config_model, &config);
+}
+
+static void test_a_user_who_loses_something_loses_the_sessions(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    open_service(&g);
+    configure(&g, "users: [{name: a, password: password-1, publish: 'live/*, x'}]");
+    struct access_answer first = ask_as(&g, "a", "password-1", NULL);
+    assert_int_equal(first.result, 0);
+    assert_int_not_equal(first.serial, 0);
+    /* Gains, and changes of others, end nothing. */
+    configure(&g, "users: [{name: a, password: password-1, publish: 'y, live/*, x', api: true}, "
+                  "{name: b, password: password-2}]");
+    assert_int_equal(publish_by(&g, &first).r, 0);
+    configure(&g, "users: [{name: a, password: password-1, publish: 'live/*, x'}]"); /* no api */
+    assert_int_equal(publish_by(&g, &first).r, -EACCES);
+    struct access_answer second = ask_as(&g, "a", "password-1", NULL);
+    configure(&g, "users: [{name: a, password: password-1, publish: 'live/*'}]");
+    assert_int_equal(publish_by(&g, &second).r, -EACCES);
+    struct access_answer third = ask_as(&g, "a", "password-1", NULL);
+    configure(&g, "users: [{name: a, password: password-3, publish: 'live/*'}]");
+    assert_int_equal(publish_by(&g, &third).r, -EACCES);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
+static int log_in(struct rig *g, const char *user, const char *password, const char *key,
+                  char secret[ACCESS_SESSION_SECRET_MAX])
+{
+    int64_t expires;
+    const struct access_request req = {.user = user, .password = password, .token = key};
+    return access_login(g->s, &req, secret, &expires);
+}
+
+static void test_a_session_does_what_its_holder_may_and_ends_with_it(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    char secret[ACCESS_SESSION_SECRET_MAX];
+    char other[ACCESS_SESSION_SECRET_MAX];
+    open_service(&g);
+    configure(&g, "users: [{name: a, password: password-1, publish: 'live/*', api: true},"
+                  "{name: any, publish: y}]");
+    assert_int_equal(log_in(&g, "a", "password-2", NULL, secret), -EACCES);
+    assert_int_equal(log_in(&g, "any", "", NULL, secret), -EACCES);
+    assert_int_equal(log_in(&g, "a", "password-1", NULL, secret), 0);
+    assert_int_equal(log_in(&g, "a", "password-1", NULL, other), 0);
+    const struct access_request api = {.cookie = secret};
+    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_ADMIN), 0);
+    struct access_answer a = ask_as(&g, NULL, NULL, secret);
+    assert_int_equal(a.result, 0);
+    assert_int_not_equal(a.serial, 0);
+    assert_int_not_equal(a.expires_mono_ns, 0);
+    assert_int_equal(publish_by(&g, &a).r, 0);
+    struct access_answer kept = ask_as(&g, NULL, NULL, other);
+    assert_true(access_logout(g.s, &api));
+    assert_false(access_logout(g.s, &api));
+    assert_int_equal(publish_by(&g, &a).r, -EACCES);
+    assert_int_equal(ask_as(&g, NULL, NULL, secret).result, -EPERM);
+    assert_int_equal(publish_by(&g, &kept).r, 0);
+    configure(&g, "users: [{name: b, password: password-1, publish: 'live/*', api: true}]");
+    assert_int_equal(publish_by(&g, &kept).r, -EACCES);
+    assert_int_equal(ask_as(&g, NULL, NULL, other).result, -EPERM);
+    /* By a key: the same, until the key goes. A stream key does not log in. */
+    int scope = ACCESS_SCOPE_READ;
+    access_key_create(g.s, &(struct access_key){.scopes = {&scope, 1}}, on_change, &g);
+    wait_change(&g, 1);
+    assert_int_equal(log_in(&g, NULL, NULL, g.secret, secret), 0);
+    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_READ), 0);
+    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_ADMIN), -EACCES);
+    assert_int_equal(ask_as(&g, NULL, NULL, secret).result, -EACCES);
+    access_key_delete(g.s, g.id, false, on_change, &g);
+    wait_change(&g, 2);
+    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_READ), -EPERM);
+    access_key_create(g.s, &(struct access_key){.path = "live/a"}, on_change, &g);
+    wait_change(&g, 3);
+    assert_int_equal(log_in(&g, NULL, NULL, g.secret, secret), -EACCES);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
+/* ---- users of the API ---- */
+
+static void on_user(void *user, int r, const struct error *err)
+{
+    struct rig *g = user;
+    g->done++;
+    g->r = r;
+}
+
+static int put_user(struct rig *g, const char *name, const char *password, bool api,
+                    int64_t version)
+{
+    char *live = (char[]){"live/*"};
+    struct access_user u = {.name = (char *)name,
+                            .password = (char *)password,
+                            .publish = {&live, 1},
+                            .api = api,
+                            .version = version};
+    access_user_put(g->s, &u, on_user, g);
+    wait_change(g, 1);
+    g->done = 0;
+    return g->r;
+}
+
+static int delete_user(struct rig *g, const char *name)
+{
+    access_user_delete(g->s, name, on_user, g);
+    wait_change(g, 1);
+    g->done = 0;
+    return g->r;
+}
+
+static void test_users_of_the_api(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    open_service(&g);
+    assert_int_equal(put_user(&g, "a", "password-1", false, 0), -EDEADLK);
+    assert_int_equal(put_user(&g, "a", "password-1", true, 0), 0);
+    assert_int_equal(put_user(&g, "a", "password-1", true, 0), -EEXIST);
+    assert_int_equal(put_user(&g, "b", "password-2", false, 0), 0);
+    const struct access_user *a = access_user_find(g.s, "a");
+    assert_non_null(a);
+    assert_true(password_is_hash(a->password));
+    struct access_answer granted = ask_as(&g, "a", "password-1", NULL);
+    assert_int_equal(granted.result, 0);
+    assert_int_equal(delete_user(&g, "a"), -EDEADLK);
+    int64_t version = a->version;
+    assert_int_equal(put_user(&g, "a", "password-3", true, version), 0);
+    assert_int_equal(put_user(&g, "a", "password-4", true, version), -ESTALE);
+    assert_int_equal(publish_by(&g, &granted).r, -EACCES);
+    assert_int_equal(ask_as(&g, "a", "password-1", NULL).result, -EACCES);
+    close_service(&g);
+
+    /* They live in the store; the file's user of that name counts more, and is not the API's to change. */
+    open_service(&g);
+    assert_int_equal(access_users(g.s).len, 2);
+    assert_int_equal(ask_as(&g, "a", "password-3", NULL).result, 0);
+    configure(&g, "users: [{name: a, password: password-9, publish: 'live/*', api: true}]");
+    assert_int_equal(access_users(g.s).len, 2);
+    assert_int_equal(access_user_find(g.s, "a")->version, 0);
+    assert_int_equal(ask_as(&g, "a", "password-9", NULL).result, 0);
+    assert_int_equal(ask_as(&g, "a", "password-3", NULL).result, -EACCES);
+    assert_int_equal(put_user(&g, "a", "password-5", true, 0), -EPERM);
+    assert_int_equal(delete_user(&g, "a"), -EPERM);
+    assert_int_equal(delete_user(&g, "b"), 0);
+    assert_int_equal(delete_user(&g, "b"), -ENOENT);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_stream_key_lives_and_ends_its_session),
         cmocka_unit_test(test_guessing_is_slowed),
         cmocka_unit_test(test_another_configuration_keeps_the_keys),
+        cmocka_unit_test(test_what_is_granted_before_and_attached_after_a_revocation),
+        cmocka_unit_test(test_a_user_who_loses_something_loses_the_sessions),
+        cmocka_unit_test(test_a_session_does_what_its_holder_may_and_ends_with_it),
+        cmocka_unit_test(test_users_of_the_api),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
