@@ -276,6 +276,38 @@ static const struct model_field demo_fields[] = {
 };
 static const struct model demo_model = MODEL("ConfigDemo", struct config_demo, demo_fields);
 
+static int check_range(const void *member, struct error *err)
+{
+    char *const *text = member;
+    struct net_range ignored;
+    return net_range_parse(*text, &ignored, err);
+}
+
+static const struct model_field outgoing_fields[] = {
+    MODEL_LIST(
+        struct config_outgoing, allow, MODEL_ITEM_STRING(.check = check_range),
+        .max = NET_GUARD_ALLOW_MAX, .comma = true, .example = "10.1.0.0/16",
+        .doc =
+            "Private addresses that addresses given through the API may lead to; without one of them only public "
+            "ones. What this file names may be anywhere."),
+};
+static const struct model outgoing_model =
+    MODEL("ConfigOutgoing", struct config_outgoing, outgoing_fields);
+
+static int check_config(void *obj, struct error *err)
+{
+    const struct config *c = obj;
+    for (size_t i = 0; i < c->webhooks.len; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(c->webhooks.items[i].id, c->webhooks.items[k].id) == 0) {
+                return error_set(err, -EINVAL, "webhooks", "two are called '%s'",
+                                 c->webhooks.items[i].id);
+            }
+        }
+    }
+    return 0;
+}
+
 static const struct model_field config_fields[] = {
     MODEL_STRUCT(struct config, log, &log_model, .doc = "Log lines go to standard error."),
     MODEL_STRING(
@@ -297,9 +329,13 @@ static const struct model_field config_fields[] = {
     MODEL_STRUCT(struct config, streams, &streams_model, .doc = "How streams behave."),
     MODEL_STRUCT(struct config, access, &access_config_model,
                  .doc = "Who may publish, watch and use the API."),
+    MODEL_STRUCT(struct config, outgoing, &outgoing_model, .doc = "Where this server connects to."),
+    MODEL_LIST_STRUCT(struct config, webhooks, &webhook_file_model, .max = 64,
+                      .doc = "Events are sent to these by POST, signed; docs/webhooks.md."),
     MODEL_STRUCT(struct config, demo, &demo_model, .doc = "The picture of `mast serve --demo`."),
 };
-const struct model config_model = MODEL("Config", struct config, config_fields);
+const struct model config_model =
+    MODEL("Config", struct config, config_fields, .check = check_config);
 
 static int read_file(const char *file, struct out *o, struct error *err)
 {

@@ -8,6 +8,7 @@
 #include "engine/stream.h"
 #include "service/access/access.h"
 #include "service/access/guard.h"
+#include "service/webhook/webhook.h"
 
 struct config_log {
     char *level;
@@ -79,6 +80,10 @@ struct config_demo {
     uint16_t fps;
 };
 
+struct config_outgoing {
+    MODEL_ARRAY(char *) allow;
+};
+
 struct config {
     struct config_log log;
     char *state_dir;
@@ -91,6 +96,8 @@ struct config {
     struct config_streams streams;
     struct config_demo demo;
     struct access_config access;
+    struct config_outgoing outgoing;
+    MODEL_ARRAY(struct webhook) webhooks;
 };
 extern const struct model config_model;
 

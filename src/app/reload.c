@@ -3,6 +3,7 @@
 
 #include "api/events.h"
 #include "app/command.h"
+#include "app/hooks.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -40,6 +41,7 @@ struct difference {
     bool streams;
     bool access;
     bool hosts;
+    bool hooks;
     bool http;
     bool rtmp;
     bool rtmps;
@@ -67,6 +69,7 @@ static int on_changed(const struct model_visit *v, void *user)
     d->streams |= is_in(v->path, "streams");
     d->access |= is_in(v->path, "access");
     d->hosts |= is_in(v->path, "http.hosts") || is_in(v->path, "http.trusted_proxies");
+    d->hooks |= is_in(v->path, "outgoing") || is_in(v->path, "webhooks");
     d->http |= is_in(v->path, "http.address") || is_in(v->path, "http.port");
     d->rtmp |= is_in(v->path, "rtmp.address") || is_in(v->path, "rtmp.port");
     d->rtmps |= is_in(v->path, "rtmps.address") || is_in(v->path, "rtmps.port");
@@ -224,6 +227,9 @@ static void take_over(struct reload *r, struct config *next, const struct differ
     if (d->hosts) {
         const struct guard_config gc = config_guard(next);
         guard_configure(r->t.guard, &gc, r->t.loops, r->t.n_loops);
+    }
+    if (d->hooks) {
+        hooks_configure(r->t.hooks, next);
     }
     config_done(&r->current);
     r->current = *next;

@@ -14,6 +14,7 @@
 struct access_service;
 struct events;
 struct guard;
+struct hooks;
 struct rtmp_server;
 struct tls_context;
 
@@ -29,6 +30,7 @@ struct reload_target {
     struct events *events; /* config.reloaded, config.refused */
     struct access_service *access;
     struct guard *guard;
+    struct hooks *hooks;
     struct http_server *http;
     struct tls_context *http_tls;
     struct rtmp_server *rtmp;

@@ -6,6 +6,7 @@
 #include "api/openapi.h"
 #include "api/system.h"
 #include "app/demo.h"
+#include "app/hooks.h"
 #include "app/overview.h"
 #include "app/pages.h"
 #include "app/reload.h"
@@ -64,6 +65,7 @@ struct serve {
     struct rtmp_server *rtmp;
     struct rtmp_server *rtmps;
     struct events *events;
+    struct hooks *hooks;
     struct pages *pages;
     struct metrics *metrics;
     struct system_state system;
@@ -166,6 +168,17 @@ static int start_engine(struct serve *s)
     s->events = events_new(s->control, &(struct events_config){0});
     stream_events_start(s->engine, s->events);
     return 0;
+}
+
+static int start_hooks(struct serve *s, struct error *err)
+{
+    const struct hooks_target target = {
+        .state_dir = s->state_dir,
+        .control = s->control,
+        .store = s->store,
+        .events = s->events,
+    };
+    return hooks_start(s->config, &target, &s->hooks, err);
 }
 
 static struct tls_context *open_tls(struct serve *s, const char *certificate, const char *key,
@@ -274,6 +287,7 @@ static void mount(struct serve *s)
     }
     metrics_add(s->metrics, events_metrics, s->events);
     http_server_mount(s->http, events_routes, events_routes_n, s->events);
+    hooks_mount(s->hooks, s->http, s->metrics);
     http_server_mount(s->http, reload_routes, reload_routes_n, s->reload);
     http_server_mount(s->http, openapi_routes, openapi_routes_n, &s->openapi);
     if (s->pages) {
@@ -296,6 +310,7 @@ static void start_reload(struct serve *s)
         .events = s->events,
         .access = s->access,
         .guard = &s->guard,
+        .hooks = s->hooks,
         .http = s->http,
         .http_tls = s->http_tls,
         .rtmp = s->rtmp,
@@ -415,6 +430,7 @@ struct serve *serve_start(const struct config *config, const char *file, struct 
     r = r < 0 ? r : start_loops(s, err);
     r = r < 0 ? r : start_access(s, demo, err);
     r = r < 0 ? r : start_engine(s);
+    r = r < 0 ? r : start_hooks(s, err);
     r = r < 0 ? r : start_tls(s, err);
     r = r < 0 ? r : start_rtmp(s, err);
     r = r < 0 ? r : start_http(s, err);
@@ -518,6 +534,7 @@ struct serve *serve_free(struct serve *s)
     if (s->access) {
         access_service_stop(s->access, s->loops, s->n_loops);
     }
+    hooks_close(s->hooks);
     s->store = store_close(s->store);
     s->events = events_free(s->events);
     s->metrics = metrics_free(s->metrics);
@@ -532,6 +549,7 @@ struct serve *serve_free(struct serve *s)
     }
     /* Delivers what the store still answered, to the service. */
     loop_free(s->control);
+    s->hooks = hooks_free(s->hooks);
     s->access = access_service_free(s->access);
     guard_done(&s->guard);
     free(s->openapi);

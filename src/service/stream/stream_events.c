@@ -3,6 +3,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "service/access/access.h"
+
+#include <string.h>
 
 static const char *const types[STREAM_EVENT_N] = {
     [STREAM_EVENT_PUBLISHED] = "stream.published",
@@ -34,4 +37,27 @@ static void on_event(void *user, enum stream_event event, const char *path, cons
 void stream_events_start(struct engine *e, struct events *feed)
 {
     engine_set_event_fn(e, on_event, feed);
+}
+
+const char *stream_event_path(const char *resource)
+{
+    return strncmp(resource, "streams/", 8) == 0 ? resource + 8 : NULL;
+}
+
+static bool any_matches(char *const *patterns, size_t n, const char *text)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (access_pattern_match(patterns[i], text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool stream_event_matches(const struct event *e, char *const *events, size_t n_events,
+                          char *const *paths, size_t n_paths)
+{
+    const char *path = stream_event_path(e->resource);
+    return any_matches(events, n_events, e->type) &&
+           (n_paths == 0 || (path && any_matches(paths, n_paths, path)));
 }

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/hooks.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "service/webhook/webhook_service.h"
+
+LOG_TOPIC(topic, "hooks");
+
+struct hooks {
+    struct seal_ring *ring; /* NULL: no key */
+    struct webhook_service *webhooks;
+};
+
+void hooks_configure(struct hooks *h, const struct config *config)
+{
+    struct net_guard guard = {0};
+    /* Each range was checked when the configuration was read. */
+    (void)net_guard_init(&guard, config->outgoing.allow.items, config->outgoing.allow.len, NULL);
+    webhook_service_configure(h->webhooks, config->webhooks.items, config->webhooks.len, &guard);
+}
+
+int hooks_start(const struct config *config, const struct hooks_target *target, struct hooks **ret,
+                struct error *err)
+{
+    struct hooks *h = mem_new(struct hooks);
+    struct error key_err = {0};
+    *ret = h;
+    if (seal_ring_open(target->state_dir, &h->ring, &key_err) < 0) {
+        log_error("the key of sealed secrets: %s %s; what needs them waits", key_err.where,
+                  key_err.text);
+    }
+    const struct webhook_service_config wc = {
+        .control = target->control,
+        .store = target->store,
+        .events = target->events,
+        .ring = h->ring,
+    };
+    h->webhooks = webhook_service_new(&wc);
+    hooks_configure(h, config);
+    return webhook_service_load(h->webhooks, err);
+}
+
+void hooks_mount(struct hooks *h, struct http_server *http, struct metrics *metrics)
+{
+    http_server_mount(http, webhook_routes, webhook_routes_n, h->webhooks);
+    metrics_add(metrics, webhook_metrics, h->webhooks);
+}
+
+void hooks_close(struct hooks *h)
+{
+    if (h) {
+        webhook_service_stop(h->webhooks);
+    }
+}
+
+struct hooks *hooks_free(struct hooks *h)
+{
+    if (h) {
+        webhook_service_free(h->webhooks);
+        seal_ring_free(h->ring);
+        free(h);
+    }
+    return NULL;
+}

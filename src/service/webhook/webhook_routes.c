@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /api/v1/webhooks. Scope admin throughout: a webhook sees what happens, and makes this server send requests. */
+#include "base/json.h"
+#include "base/mem.h"
+#include "service/webhook/webhook_service.h"
+
+#include <errno.h>
+
+#define BODY_MAX  (64 * 1024)
+#define SHOWN_MAX 1000 /* deliveries in a reply */
+
+static void send_out(struct http_reply *reply, int status, const struct out *o)
+{
+    struct buf *body = buf_copy(out_view(o));
+    http_reply_header(reply, "Cache-Control", "no-store");
+    http_reply_send(reply, status, "application/json", &body);
+}
+
+static void send_view(struct http_reply *reply, int status, const struct webhook_view *v)
+{
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    (void)model_write(&webhook_view_model, v, NULL, &j);
+    send_out(reply, status, &o);
+}
+
+static void send_problem(struct http_reply *reply, int r, const struct error *err)
+{
+    static const struct {
+        int r;
+        int status;
+        const char *code;
+    } known[] = {
+        {-ENOENT, 404, "not-found"},         {-ESRCH, 404, "not-found"},
+        {-EPERM, 409, "managed-by-file"},    {-ESTALE, 409, "changed-meanwhile"},
+        {-ENOSPC, 409, "too-many-webhooks"}, {-EINVAL, 400, "invalid-body"},
+        {-ENOKEY, 409, "needs-secret"},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(known); i++) {
+        if (known[i].r == r) {
+            http_reply_problem(reply, known[i].status, known[i].code, err);
+            return;
+        }
+    }
+    http_reply_problem(reply, 503, "not-stored", err);
+}
+
+static void send_not_found(struct http_reply *reply, int r)
+{
+    struct error err = {0};
+    error_set(&err, r, r == -ESRCH ? "delivery" : "id",
+              r == -ESRCH ? "there is no such dead delivery" : "there is no such webhook");
+    send_problem(reply, r, &err);
+}
+
+/* ---- webhooks ---- */
+
+static void add_view(void *user, const struct webhook_view *v)
+{
+    (void)model_write(&webhook_view_model, v, NULL, user);
+}
+
+static void handle_list(void *user, struct http_request *req, struct http_reply *reply)
+{
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    json_object_begin(&j);
+    json_key(&j, "items");
+    json_array_begin(&j);
+    webhook_each(user, add_view, &j);
+    json_array_end(&j);
+    json_object_end(&j);
+    send_out(reply, 200, &o);
+}
+
+static void on_created(void *user, int r, const struct webhook_view *v, const struct error *err)
+{
+    if (r < 0) {
+        send_problem(user, r, err);
+    } else {
+        send_view(user, 201, v);
+    }
+}
+
+static void handle_create(void *user, struct http_request *req, struct http_reply *reply)
+{
+    struct webhook wanted;
+    struct error err = {0};
+    const struct model_parse_opts opts = {.client = true};
+    if (model_parse_json(&webhook_new_model, &wanted, http_request_body(req), &opts, &err) < 0) {
+        http_reply_problem(reply, 400, "invalid-body", &err);
+        return;
+    }
+    webhook_create(user, &wanted, on_created, reply);
+    webhook_done(&wanted);
+}
+
+static void handle_get(void *user, struct http_request *req, struct http_reply *reply)
+{
+    struct webhook_view v;
+    int r = webhook_get(user, http_request_param(req, "id"), &v);
+    if (r < 0) {
+        send_not_found(reply, r);
+        return;
+    }
+    send_view(reply, 200, &v);
+}
+
+static void on_changed(void *user, int r, const struct webhook_view *v, const struct error *err)
+{
+    if (r < 0) {
+        send_problem(user, r, err);
+    } else {
+        send_view(user, 200, v);
+    }
+}
+
+static void handle_change(void *user, struct http_request *req, struct http_reply *reply)
+{
+    webhook_change(user, http_request_param(req, "id"), http_request_body(req), on_changed, reply);
+}
+
+static void on_deleted(void *user, int r, const struct webhook_view *v, const struct error *err)
+{
+    if (r < 0) {
+        send_problem(user, r, err);
+    } else {
+        http_reply_send(user, 204, NULL, NULL);
+    }
+}
+
+static void handle_delete(void *user, struct http_request *req, struct http_reply *reply)
+{
+    webhook_delete(user, http_request_param(req, "id"), on_deleted, reply);
+}
+
+/* ---- deliveries ---- */
+
+static void on_tested(void *user, int r, const struct webhook_test_view *v, const struct error *err)
+{
+    if (r < 0) {
+        send_problem(user, r, err);
+        return;
+    }
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    (void)model_write(&webhook_test_model, v, NULL, &j);
+    send_out(user, 200, &o);
+}
+
+static void handle_test(void *user, struct http_request *req, struct http_reply *reply)
+{
+    webhook_test(user, http_request_param(req, "id"), on_tested, reply);
+}
+
+static void add_delivery(void *user, const struct webhook_delivery *d)
+{
+    (void)model_write(&webhook_delivery_view_model, d, NULL, user);
+}
+
+static void handle_deliveries(void *user, struct http_request *req, struct http_reply *reply)
+{
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    json_object_begin(&j);
+    json_key(&j, "items");
+    json_array_begin(&j);
+    int r = webhook_each_delivery(user, http_request_param(req, "id"), SHOWN_MAX, add_delivery, &j);
+    json_array_end(&j);
+    json_object_end(&j);
+    if (r < 0) {
+        send_not_found(reply, r);
+        return;
+    }
+    send_out(reply, 200, &o);
+}
+
+static void handle_replay(void *user, struct http_request *req, struct http_reply *reply)
+{
+    int r =
+        webhook_replay(user, http_request_param(req, "id"), http_request_param(req, "delivery"));
+    if (r < 0) {
+        send_not_found(reply, r);
+        return;
+    }
+    _cleanup_(out_done) struct out o = {0};
+    out_printf(&o, "{\"replayed\":%d}", r);
+    send_out(reply, 202, &o);
+}
+
+#define ROUTE(verb, path, fn, text, ...)                                                           \
+    {                                                                                              \
+        .method = (verb), .kind = HTTP_ROUTE_CONTROL, .pattern = (path), .handle = (fn),           \
+        .max_body_bytes = BODY_MAX, .summary = (text), .scope = "admin", __VA_ARGS__               \
+    }
+#define ONE "/api/v1/webhooks/{id}"
+
+const struct http_route webhook_routes[] = {
+    ROUTE(HTTP_GET, "/api/v1/webhooks", handle_list, "The webhooks, without their secrets",
+          .reply_model = &webhook_view_list_model),
+    ROUTE(HTTP_POST, "/api/v1/webhooks", handle_create,
+          "Makes a webhook; a secret that is made for it is shown once",
+          .body_model = &webhook_new_model, .reply_model = &webhook_view_model),
+    ROUTE(HTTP_GET, ONE, handle_get, "A webhook and how it stands",
+          .reply_model = &webhook_view_model),
+    ROUTE(HTTP_PATCH, ONE, handle_change,
+          "Changes a webhook (merge patch); secret null makes another, shown once",
+          .body_model = &webhook_new_model, .reply_model = &webhook_view_model),
+    ROUTE(HTTP_DELETE, ONE, handle_delete, "Deletes a webhook and its deliveries"),
+    ROUTE(HTTP_POST, ONE "/test", handle_test, "Sends an event webhook.test and tells the answer",
+          .reply_model = &webhook_test_model),
+    ROUTE(HTTP_GET, ONE "/deliveries", handle_deliveries,
+          "What waits to be delivered, and what was given up",
+          .reply_model = &webhook_delivery_list_model),
+    ROUTE(HTTP_POST, ONE "/deliveries/{delivery}/replay", handle_replay,
+          "Delivers again what was given up"),
+    ROUTE(HTTP_POST, ONE "/replay", handle_replay, "Delivers again all that was given up"),
+};
+const unsigned webhook_routes_n = ARRAY_LEN(webhook_routes);
