@@ -8,6 +8,7 @@ const struct command *const commands[] = {
     &command_stream,
     &command_key,
     &command_user,
+    &command_webhook,
     &command_reload,
     &command_event,
     &command_doctor,
