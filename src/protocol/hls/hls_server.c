@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 
 LOG_TOPIC(topic, "hls");
 
@@ -66,6 +67,16 @@ static const char *content_type(const struct hls_name *name)
     return name->media == TRACK_VIDEO ? "video/mp4" : "audio/mp4";
 }
 
+/*
+ * A cache that many share must not pass on what was granted to one: credentials of the query are in the address, so in the
+ * cache's key, those of a header are not (nginx, for one, would store what came by Authorization).
+ */
+static bool is_private(const struct http_request *req)
+{
+    const char *cookie = http_request_header(req, "Cookie");
+    return http_request_header(req, "Authorization") || (cookie && strstr(cookie, ACCESS_COOKIE));
+}
+
 static void send_answer(struct hls_request *q)
 {
     struct http_reply *reply = TAKE_PTR(q->reply);
@@ -75,8 +86,8 @@ static void send_answer(struct hls_request *q)
         reply_problem(q->server, q->req, reply, q->status, &q->err);
         return;
     }
-    snprintf(caching, sizeof(caching), "max-age=%u%s", q->max_age_s,
-             immutable ? ", immutable" : "");
+    snprintf(caching, sizeof(caching), "%smax-age=%u%s", is_private(q->req) ? "private, " : "",
+             q->max_age_s, immutable ? ", immutable" : "");
     hls_cors_put(q->server, q->req, reply);
     http_reply_header(reply, "Cache-Control", q->max_age_s > 0 ? caching : "no-cache");
     http_reply_send_pieces(reply, 200, content_type(&q->name), q->pieces, q->n_pieces);
