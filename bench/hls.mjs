@@ -7,6 +7,7 @@
 // answered, so the server's core is full; what counts is the server's CPU time by what wrk received. A and B alternate.
 
 import { execFileSync } from "node:child_process";
+import { connect } from "node:net";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -124,11 +125,73 @@ async function sideBySide(tls, clients) {
 }
 
 const levels = option("--clients") ? [Number(option("--clients"))] : quick ? [50] : [50, 500];
-for (const tls of process.argv.includes("--tls") ? [true] : [false, true]) {
+const schemes = process.argv.includes("--waiting") ? [] : process.argv.includes("--tls") ? [true] : [false, true];
+for (const tls of schemes) {
   for (const clients of levels) {
     await sideBySide(tls, clients);
   }
 }
+
+// Players that wait for the next part: of a stream that stands still, and of one that runs (a reload every 300 ms each).
+async function waiting(clients) {
+  const dir = mkdtempSync(join(tmpdir(), "mast-bench-"));
+  const mast = await startMast(dir);
+  const publisher = pinned("1", LOAD, ["publish", "--url", `rtmp://127.0.0.1:${mast.rtmp}/live/x`, "--kbps", "600"], { stdio: "ignore" });
+  const base = `http://127.0.0.1:${mast.http}`;
+  await newestSegments(base);
+  let reloads = 0;
+  const next = (text) => {
+    const msn = /#EXT-X-PRELOAD-HINT:TYPE=PART,URI="video1-(\d+)\.(\d+)/.exec(text);
+    return `/live/x/~hls/video1.m3u8?_HLS_msn=${msn[1]}&_HLS_part=${msn[2]}`;
+  };
+  const ask = (socket, path) => socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+  const player = () =>
+    new Promise((done, failed) => {
+      const socket = connect(mast.http, "127.0.0.1", () => done(socket));
+      let held = "";
+      socket.on("error", failed);
+      socket.on("data", (data) => {
+        held += data.toString("latin1");
+        const head = held.indexOf("\r\n\r\n");
+        const length = head < 0 ? NaN : Number(/Content-Length: (\d+)/i.exec(held)[1]);
+        if (held.length >= head + 4 + length) {
+          const text = held.slice(head + 4);
+          const ok = held.startsWith("HTTP/1.1 200");
+          held = "";
+          reloads += ok;
+          setImmediate(() => ok && !socket.destroyed && ask(socket, next(text)));
+        }
+      });
+    });
+  const before = residentKib(mast.pid);
+  const sockets = [];
+  for (let i = 0; i < clients; i++) {
+    sockets.push(await player());
+  }
+  const first = await (await fetch(`${base}/live/x/~hls/video1.m3u8`)).text();
+  sockets.forEach((socket) => ask(socket, next(first)));
+  await sleep(3000);
+  const running = { cpu: cpuSeconds(mast.pid), at: performance.now(), reloads };
+  await sleep(SECONDS * 1000);
+  const seconds = (performance.now() - running.at) / 1000;
+  const busy = (cpuSeconds(mast.pid) - running.cpu) / seconds;
+  const rate = (reloads - running.reloads) / seconds;
+  publisher.kill("SIGSTOP");
+  await sleep(1500);
+  const [from, at, counted] = [cpuSeconds(mast.pid), performance.now(), reloads];
+  await sleep(3000);
+  const idle = (cpuSeconds(mast.pid) - from) / ((performance.now() - at) / 1000);
+  const kib = (residentKib(mast.pid) - before) / clients;
+  console.log(`blocking reload ${clients} players: ${(busy * 100).toFixed(1)} % core at ${rate.toFixed(0)} reloads/s; ` +
+    `waiting ${(idle * 100).toFixed(2)} % core (${reloads - counted} answers meanwhile), ${kib.toFixed(2)} KiB a player`); // prettier-ignore
+  rows.push({ waiting: clients, busy, rate, idle, kibPerClient: kib });
+  publisher.kill("SIGCONT");
+  sockets.forEach((socket) => socket.destroy());
+  await stop(publisher, mast.child);
+  rmSync(dir, { recursive: true, force: true });
+}
+
+await waiting(quick ? 1000 : 5000);
 
 if (option("--out")) {
   writeFileSync(option("--out"), `${JSON.stringify(rows, null, 1)}\n`);
