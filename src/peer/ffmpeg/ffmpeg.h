@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Relays that the ffmpeg program runs: one input (RTMP, RTSP, HTTP, file, test picture) to RTP ports of a Janus mountpoint,
+ * with what is known to work towards WebRTC viewers (specs/janus-obs-reference.md 3.1): no B pictures, a key frame a second,
+ * parameter sets before each, aresample=async, exact maps with -vn and -an, a new SSRC at each start, packets of 1200 bytes.
+ * ffmpeg_argv() is a pure function from the spec; struct ffmpeg_relay keeps the program running under io/supervisor.h.
+ *
+ * A URL with a secret in it is not in argv, where every user of the machine could read it: it reaches ffmpeg by an inherited
+ * descriptor. Control loop only.
+ */
+#include "base/error.h"
+#include "io/supervisor.h"
+#include "media/track.h"
+
+enum ffmpeg_input {
+    FFMPEG_RTMP,
+    FFMPEG_RTSP,
+    FFMPEG_URL, /* anything else ffmpeg opens; live is not paced, files are read at their own speed */
+    FFMPEG_FILE, /* paced */
+    FFMPEG_TEST, /* picture and tone made by ffmpeg */
+};
+
+enum ffmpeg_video {
+    FFMPEG_ENCODE, /* baseline, no B pictures */
+    FFMPEG_COPY,   /* Annex B with parameter sets; the source has no B pictures */
+};
+
+/* Where one track goes. Endpoint of the seeds. */
+struct ffmpeg_output {
+    enum track_kind kind;
+    enum codec
+        codec; /* encoded as: H264, VP8, VP9; OPUS, PCMU, PCMA, G722 where the build has them */
+    unsigned index; /* the nth source track of its kind */
+    char host[64];  /* numeric */
+    uint16_t port;
+    uint8_t pt;
+    bool copy_audio; /* it is in that codec already */
+};
+
+#define FFMPEG_OUTPUTS_MAX 16u
+struct ffmpeg_spec {
+    enum ffmpeg_input input;
+    const char *url;    /* copied */
+    bool rtsp_udp;      /* else TCP */
+    int64_t timeout_ns; /* of network reads; 0 = 10 s */
+    enum ffmpeg_video video;
+    unsigned fps, width, height; /* 0 = as the source */
+    unsigned video_kbps;         /* 0 = 2500 */
+    unsigned audio_kbps;         /* 0 = 64 */
+    const char *preset;          /* x264; NULL = "veryfast" */
+    unsigned n_outputs;
+    struct ffmpeg_output outputs[FFMPEG_OUTPUTS_MAX];
+};
+int ffmpeg_spec_check(const struct ffmpeg_spec *s, struct error *err);
+
+/* A child's command: text of its own, and what it inherits. */
+struct ffmpeg_command {
+    char **argv; /* NULL-terminated */
+    unsigned n;
+    char *pipe_text; /* what the child reads at pipe_child; NULL = nothing secret */
+    int pipe_child;  /* its descriptor there */
+};
+int ffmpeg_command_make(const struct ffmpeg_spec *s, struct ffmpeg_command *ret, struct error *err);
+void ffmpeg_command_done(struct ffmpeg_command *c);
+
+/* What -progress tells. -1 = not told. */
+struct ffmpeg_progress {
+    int64_t out_time_us;
+    int64_t frames, dropped, duplicated;
+    int64_t bytes;
+    double fps, speed;
+    bool ended; /* progress=end */
+};
+/* Feeds what the child wrote to its progress descriptor, in any pieces; true when one report is complete in *p. */
+struct ffmpeg_progress_parser {
+    char line[256];
+    unsigned len;
+    bool skip; /* the line is too long */
+    struct ffmpeg_progress next;
+};
+bool ffmpeg_progress_feed(struct ffmpeg_progress_parser *parser, struct bytes *data,
+                          struct ffmpeg_progress *p);
+
+struct ffmpeg_relay;
+struct ffmpeg_relay_ops {
+    void (*on_state)(void *user, enum supervisor_state state, const char *reason);
+    void (*on_progress)(void *user, const struct ffmpeg_progress *p);
+    void (*on_line)(void *user, const char *line); /* what it says, secrets taken out */
+};
+/* spec is copied. name: for logs. Starts by ffmpeg_relay_start(). A relay without progress for stall_ms is replaced. */
+struct ffmpeg_relay *ffmpeg_relay_new(struct loop *l, const char *name,
+                                      const struct ffmpeg_spec *spec, unsigned stall_ms,
+                                      const struct ffmpeg_relay_ops *ops, void *user,
+                                      struct error *err);
+void ffmpeg_relay_start(struct ffmpeg_relay *r);
+/* Other ports or another input: the child is replaced when it runs. */
+int ffmpeg_relay_change(struct ffmpeg_relay *r, const struct ffmpeg_spec *spec, struct error *err);
+/* SIGTERM twice, then SIGKILL: an ffmpeg that waits in a read takes two. done comes once no child is left. */
+void ffmpeg_relay_stop(struct ffmpeg_relay *r, void (*done)(void *user), void *user);
+struct ffmpeg_relay *
+ffmpeg_relay_free(struct ffmpeg_relay *r); /* kills what is left; returns NULL */
+const struct supervisor *ffmpeg_relay_supervisor(const struct ffmpeg_relay *r);
+const struct ffmpeg_progress *ffmpeg_relay_progress(const struct ffmpeg_relay *r);
