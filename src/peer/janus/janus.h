@@ -13,7 +13,7 @@
  * Janus is taken for what it does, not for what it says: acks may come after their event, plugin errors come as "success",
  * ids are 53-bit integers. Nothing a server sends is trusted: sizes are bounded, unknown messages counted and dropped.
  *
- * Control loop only. Callbacks never come from inside a call, but for calls on a server that is down (see janus_ask()).
+ * Control loop only. No callback comes from inside a call. Everything of this file may be called inside callbacks.
  */
 #include "base/bytes.h"
 #include "base/error.h"
@@ -64,7 +64,7 @@ struct janus_config {
 struct janus_ops {
     /* resumed: the session was claimed, handles kept their ids; events of the gap are lost. */
     void (*on_up)(void *user, bool resumed);
-    /* Every call under way has been answered with -ENOTCONN before this. Comes again for each failed try, with its reason. */
+    /* What was under way is answered with -ENOTCONN, before this. Comes again for each failed try, with its reason. */
     void (*on_down)(void *user, const struct error *err);
 };
 
@@ -72,8 +72,8 @@ struct janus_ops {
 struct janus *janus_new(struct loop *l, const struct janus_config *config,
                         const struct janus_ops *ops, void *user, struct error *err);
 /*
- * Calls are answered with -ECANCELED, handles are gone for their owners without a callback; the session is destroyed at the
- * server when it is up (not waited for). NULL is fine; returns NULL.
+ * Calls are answered with -ECANCELED; handles stay their owners' to free, and do nothing any more; the session is destroyed at
+ * the server when it is up (not waited for). NULL is fine; returns NULL.
  */
 struct janus *janus_free(struct janus *j);
 enum janus_state janus_state(const struct janus *j);
@@ -109,16 +109,16 @@ struct janus_ask {
     struct bytes body;    /* the plugin's request: a JSON object */
     const char *sdp_type; /* jsep beside it; NULL = none */
     const char *sdp;
-    bool wait_event;     /* an asynchronous request: its event is the answer, not the ack */
     unsigned timeout_ms; /* 0 = config */
 };
 /*
- * Asks the handle's plugin. done comes exactly once, always after this returns. The call may be forgotten by
+ * Asks the handle's plugin: synchronous requests are answered by a success, asynchronous ones by their event; acks are not
+ * answers. done comes exactly once, always after this returns. The call may be forgotten by
  * janus_call_cancel(); that does not undo it at the server. Secrets in the body are never logged.
  */
 struct janus_call *janus_ask(struct janus_handle *h, const struct janus_ask *ask,
                              janus_done_fn done, void *user);
-/* done does not come any more. NULL is fine; returns NULL. */
+/* done does not come any more. Not of a call whose done is running. NULL is fine; returns NULL. */
 struct janus_call *janus_call_cancel(struct janus_call *c);
 
 /* ---- handles ---- */
@@ -133,7 +133,7 @@ struct janus_handle_ops {
     void (*on_event)(void *user, struct bytes data);
     /* webrtcup, hangup, media: Janus' own events of the handle. reason may be "". May be NULL. */
     void (*on_janus)(void *user, const char *event, const char *reason);
-    /* The plugin or Janus cannot give one (460): permanent. Also when it was detached by others. */
+    /* Janus will not give one (460: no such plugin). Tried again with the next session. May be NULL. */
     void (*on_failed)(void *user, const struct error *err);
 };
 /* plugin: "janus.plugin.streaming". Attached as soon as the server is UP, and again whenever it must be. */

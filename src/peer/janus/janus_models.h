@@ -37,7 +37,8 @@ struct janus_track {
     /* data */
     char *data_type; /* "text" or "binary" */
     bool buffer_latest_message;
-    char *extra; /* JSON object laid over what is sent */
+    char *h264_sps; /* accepted, not sent: no Janus reads it */
+    char *extra;    /* JSON object laid over what is sent */
     struct model_present present;
 };
 extern const struct model janus_track_model;
@@ -59,7 +60,8 @@ struct janus_mountpoint {
     bool enabled; /* false: created, then disabled */
     bool is_private, permanent;
     int32_t collision, threads;
-    char *srtpsuite, *srtpcrypto;
+    int32_t srtpsuite;
+    char *srtpcrypto;
     bool e2ee, playoutdelay_ext;
     MODEL_ARRAY(struct janus_track) media;
     char *filename; /* live, ondemand */

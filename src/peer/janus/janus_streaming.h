@@ -39,7 +39,7 @@ struct janus_mountpoint_info {
     int64_t viewers;
     char host[64]; /* the address it listens at, when it was asked for one; "" = any */
     unsigned n_tracks;
-    struct janus_track_info tracks[JANUS_TRACKS_MAX];
+    const struct janus_track_info *tracks;
 };
 
 /* info is NULL unless res->r is 0. */

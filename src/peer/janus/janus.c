@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connection and session of one Janus: see the table of states in janus.h. */
+#include "peer/janus/janus_private.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/random.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+LOG_TOPIC(topic, "janus");
+
+#define PROTOCOL         "janus-protocol"
+#define NO_SUCH_SESSION  458
+#define CLOSE_GOING_AWAY 1001
+
+static void start_session(struct janus *j);
+static void on_setup(void *user, const struct janus_result *res);
+static void open_socket(struct janus *j);
+
+const char *janus_state_to_str(enum janus_state s)
+{
+    static const char *const names[] = {"connecting", "up", "waiting"};
+    return names[s];
+}
+
+/* ---- going down ---- */
+
+static void close_socket(struct janus *j)
+{
+    j->open = false;
+    if (j->ws) {
+        ws_close(TAKE_PTR(j->ws), CLOSE_GOING_AWAY, NULL);
+    }
+}
+
+/* Everything that was under way is lost; the session may be claimed, so its number stays. */
+static void drop(struct janus *j)
+{
+    j->setup = janus_call_cancel(j->setup);
+    loop_timer_stop(j->keepalive);
+    janus_calls_lose(j, -ENOTCONN, "the connection to Janus was lost");
+}
+
+static void on_down(struct loop_task *t)
+{
+    struct janus *j = CONTAINER_OF(t, struct janus, down);
+    if (j->ops.on_down) {
+        j->ops.on_down(j->user, &j->why);
+    }
+}
+
+static uint64_t wait_ms(const struct janus *j)
+{
+    unsigned doublings = MIN(j->failures, 16u);
+    uint64_t most = MIN((uint64_t)j->backoff_ms << doublings, (uint64_t)j->backoff_max_ms);
+    return 1 + random_below(most);
+}
+
+static void lose(struct janus *j, int r, const char *text)
+{
+    error_set(&j->why, r, j->name, "%s", text);
+    log_warn("%s: %s; trying again", j->name, j->why.text);
+    drop(j);
+    close_socket(j);
+    LIST_FOREACH (it, &j->handles) {
+        struct janus_handle *h = LIST_ENTRY(it, struct janus_handle, node);
+        if (h->state == HANDLE_ATTACHING) {
+            janus_handle_lose(h);
+        }
+    }
+    j->state = JANUS_WAITING;
+    loop_timer_start(j->wait, wait_ms(j));
+    j->failures++;
+    loop_defer(j->loop, LOOP_STAGE_NOTIFY, &j->down);
+}
+
+/* The server has forgotten the session (it expired, or the server was restarted): the socket may be good. */
+static void lose_session(struct janus *j, const char *text)
+{
+    log_warn("%s: %s; making another session", j->name, text);
+    drop(j);
+    j->session = 0;
+    LIST_FOREACH (it, &j->handles) {
+        janus_handle_lose(LIST_ENTRY(it, struct janus_handle, node));
+    }
+    if (j->state == JANUS_UP) {
+        error_set(&j->why, -ENOTCONN, j->name, "%s", text);
+        loop_defer(j->loop, LOOP_STAGE_NOTIFY, &j->down);
+    }
+    j->state = JANUS_CONNECTING;
+    start_session(j);
+}
+
+/* ---- coming up ---- */
+
+bool janus_send(struct janus *j, struct janus_request *r)
+{
+    if (!j->open) {
+        return false;
+    }
+    _cleanup_(out_done) struct out o = {0};
+    r->api_secret = j->api_secret;
+    r->token = j->token;
+    r->session_id = j->session;
+    janus_request_put(&o, r);
+    ws_send_text(j->ws, out_view(&o));
+    return true;
+}
+
+static void ask_setup(struct janus *j, const char *what)
+{
+    struct janus_request r = {.janus = what};
+    j->setup = janus_call_new(j->loop, j, NULL, on_setup, j);
+    j->setup->ack_is_answer = true;
+    janus_call_send(j->setup, &r, 0);
+}
+
+static void start_session(struct janus *j)
+{
+    ask_setup(j, j->session ? "claim" : "create");
+}
+
+static void schedule_keepalive(struct janus *j)
+{
+    unsigned third = MAX(j->info.session_timeout_s / 3, 1u);
+    loop_timer_start(j->keepalive, (uint64_t)MIN(third, j->keepalive_max_s) * 1000);
+}
+
+static void come_up(struct janus *j, bool resumed)
+{
+    log_info("%s: %s, Janus %s", j->name, resumed ? "the session is claimed" : "connected",
+             j->info.version_string);
+    j->state = JANUS_UP;
+    j->failures = 0;
+    j->why = (struct error){0};
+    loop_task_cancel(&j->down);
+    schedule_keepalive(j);
+    LIST_FOREACH (it, &j->handles) {
+        struct janus_handle *h = LIST_ENTRY(it, struct janus_handle, node);
+        if (h->state != HANDLE_ATTACHED) {
+            janus_handle_attach(h);
+        }
+    }
+    if (j->ops.on_up) {
+        j->ops.on_up(j->user, resumed);
+    }
+}
+
+static void read_info(struct janus *j, const struct janus_message *m)
+{
+    struct janus_server_info *info = &j->info;
+    *info = (struct janus_server_info){.version = m->version};
+    snprintf(info->version_string, sizeof(info->version_string), "%s",
+             m->version_string ? m->version_string : "?");
+    snprintf(info->name, sizeof(info->name), "%s", m->server_name ? m->server_name : "");
+    info->session_timeout_s =
+        m->session_timeout_s > 0 ? (unsigned)MIN(m->session_timeout_s, 86400) : 60;
+    info->reclaim_timeout_s =
+        m->reclaim_timeout_s > 0 ? (unsigned)MIN(m->reclaim_timeout_s, 86400) : 0;
+}
+
+static void on_setup(void *user, const struct janus_result *res)
+{
+    struct janus *j = user;
+    const struct janus_message *m = TAKE_PTR(j->setup)->message;
+    if (res->code == NO_SUCH_SESSION && j->session != 0) {
+        lose_session(j, "the session is gone");
+        return;
+    }
+    if (res->r < 0) {
+        lose(j, res->r, res->text);
+        return;
+    }
+    if (m->kind == JANUS_SERVER_INFO) {
+        read_info(j, m);
+        start_session(j);
+    } else if (j->session != 0) {
+        come_up(j, true);
+    } else if (m->id != 0) {
+        j->session = m->id;
+        come_up(j, false);
+    } else {
+        lose(j, -EPROTO, "Janus made a session and does not say which");
+    }
+}
+
+/* ---- while it is up ---- */
+
+static void on_keepalive_answer(void *user, const struct janus_result *res)
+{
+    struct janus *j = user;
+    j->setup = NULL;
+    if (res->r == 0) {
+        schedule_keepalive(j);
+    } else if (res->code == NO_SUCH_SESSION) {
+        lose_session(j, "the session expired");
+    } else {
+        lose(j, res->r, res->text);
+    }
+}
+
+static void on_keepalive(void *user)
+{
+    struct janus *j = user;
+    struct janus_request r = {.janus = "keepalive"};
+    j->setup = janus_call_new(j->loop, j, NULL, on_keepalive_answer, j);
+    j->setup->ack_is_answer = true;
+    janus_call_send(j->setup, &r, 0);
+}
+
+static void take(struct janus *j, const struct janus_message *m, struct bytes text)
+{
+    struct janus_call *c = janus_call_of(j, m);
+    if (c) {
+        janus_call_finish(c, m, text);
+        return;
+    }
+    if (m->kind == JANUS_TIMEOUT && m->session_id == j->session && j->state == JANUS_UP) {
+        lose_session(j, "the session expired");
+        return;
+    }
+    struct janus_handle *h = janus_handle_by_id(j, m->sender);
+    if (h) {
+        janus_handle_take(h, m);
+    }
+}
+
+static void on_text(void *user, struct bytes text)
+{
+    struct janus *j = user;
+    struct janus_message m;
+    struct error err = {0};
+    if (janus_message_parse(&m, text, &err) < 0) {
+        log_debug("%s: dropping a message that is none of Janus: %s", j->name, err.text);
+        return;
+    }
+    take(j, &m, text);
+    janus_message_done(&m);
+}
+
+static void on_open(void *user)
+{
+    struct janus *j = user;
+    j->open = true;
+    ask_setup(j, "info");
+}
+
+static void on_close(void *user, int code, const char *reason)
+{
+    struct janus *j = user;
+    char text[160];
+    snprintf(text, sizeof(text), "the connection ended%s%s", reason && reason[0] ? ": " : "",
+             reason ? reason : "");
+    lose(j, -ENOTCONN, text);
+}
+
+/* ---- life ---- */
+
+static void open_socket(struct janus *j)
+{
+    static const struct ws_ops ops = {.on_text = on_text, .on_open = on_open, .on_close = on_close};
+    struct error err = {0};
+    const struct ws_connect how = {
+        .url = j->url, .protocol = PROTOCOL, .tls = j->tls, .timeout_ms = j->request_ms};
+    j->state = JANUS_CONNECTING;
+    j->ws = ws_connect(j->loop, &how, &ops, j, &err);
+    if (!j->ws) {
+        lose(j, err.code, err.text);
+        return;
+    }
+    ws_set_max_message(j->ws, JANUS_MESSAGE_MAX);
+}
+
+static void on_wait(void *user)
+{
+    open_socket(user);
+}
+
+static int check_url(const char *text, struct error *err)
+{
+    if (strncmp(text, "ws://", 5) != 0 && strncmp(text, "wss://", 6) != 0) {
+        return error_set(err, -EINVAL, "url", "is no WebSocket address: ws://host:8188");
+    }
+    return 0;
+}
+
+static char *copy_text(const char *s)
+{
+    return s && s[0] ? mem_strdup(s) : NULL;
+}
+
+struct janus *janus_new(struct loop *l, const struct janus_config *config,
+                        const struct janus_ops *ops, void *user, struct error *err)
+{
+    if (check_url(config->url, err) < 0) {
+        return NULL;
+    }
+    struct janus *j = mem_new(struct janus);
+    j->loop = l;
+    j->ops = *ops;
+    j->user = user;
+    j->name = mem_strdup(config->name ? config->name : "janus");
+    j->url = mem_strdup(config->url);
+    j->api_secret = copy_text(config->api_secret);
+    j->token = copy_text(config->token);
+    j->tls = config->tls;
+    j->request_ms = config->request_ms ? config->request_ms : 10000;
+    j->backoff_ms = config->backoff_ms ? config->backoff_ms : 250;
+    j->backoff_max_ms = config->backoff_max_ms ? config->backoff_max_ms : 10000;
+    j->keepalive_max_s = config->keepalive_max_s ? config->keepalive_max_s : 25;
+    j->wait = loop_timer_new(l, on_wait, j);
+    j->keepalive = loop_timer_new(l, on_keepalive, j);
+    loop_task_init(&j->down, on_down);
+    list_init(&j->handles);
+    error_set(&j->why, -ENOTCONN, j->name, "not connected yet");
+    /* Not from inside this call: what fails at once must not call back before the owner has the pointer. */
+    j->state = JANUS_WAITING;
+    loop_timer_start(j->wait, 0);
+    return j;
+}
+
+struct janus *janus_free(struct janus *j)
+{
+    if (!j) {
+        return NULL;
+    }
+    LIST_FOREACH_SAFE (it, &j->handles) {
+        struct janus_handle *h = LIST_ENTRY(it, struct janus_handle, node);
+        janus_handle_leave(h);
+    }
+    if (j->state == JANUS_UP) {
+        struct janus_request r = {.janus = "destroy", .transaction = ++j->next_transaction};
+        (void)janus_send(j, &r);
+    }
+    j->setup = janus_call_cancel(j->setup);
+    janus_calls_lose(j, -ECANCELED, "the connection to Janus was closed");
+    close_socket(j);
+    loop_task_cancel(&j->down);
+    j->wait = loop_timer_free(j->wait);
+    j->keepalive = loop_timer_free(j->keepalive);
+    map_done(&j->calls);
+    free(j->name);
+    free(j->url);
+    free(j->api_secret);
+    free(j->token);
+    free(j);
+    return NULL;
+}
+
+enum janus_state janus_state(const struct janus *j)
+{
+    return j->state;
+}
+
+const struct janus_server_info *janus_server_info(const struct janus *j)
+{
+    return j->state == JANUS_UP ? &j->info : NULL;
+}
+
+const char *janus_reason(const struct janus *j)
+{
+    return j->why.text;
+}
+
+void janus_retry(struct janus *j)
+{
+    if (j->state == JANUS_WAITING) {
+        loop_timer_start(j->wait, 0);
+    }
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Transactions: each call is answered once, by the server, by its deadline, or by the end of what it was asked of. */
+#include "peer/janus/janus_private.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+
+/* Out of the table and off its timers; only the answer is left to give. */
+static void settle(struct janus_call *c)
+{
+    if (c->transaction != 0) {
+        map_remove_u64(&c->janus->calls, c->transaction);
+        c->transaction = 0;
+    }
+    c->deadline = loop_timer_free(c->deadline);
+    loop_task_cancel(&c->end);
+}
+
+static void call_free(struct janus_call *c)
+{
+    settle(c);
+    list_remove(&c->node);
+    free(c->own);
+    free(c->own_text);
+    free(c);
+}
+
+static void answer(struct janus_call *c, const struct janus_result *res)
+{
+    settle(c);
+    list_remove(&c->node);
+    /* c lives on during done, which may look at its message and must not cancel it. */
+    c->done(c->user, res);
+    call_free(c);
+}
+
+static void on_end(struct loop_task *t)
+{
+    struct janus_call *c = CONTAINER_OF(t, struct janus_call, end);
+    answer(c, &(struct janus_result){.r = c->r, .text = c->text});
+}
+
+static void on_deadline(void *user)
+{
+    struct janus_call *c = user;
+    if (c->handle && c->handle->backend && c->handle->backend->forget) {
+        c->handle->backend->forget(c->handle->backend_user, c);
+    }
+    answer(c, &(struct janus_result){.r = -ETIMEDOUT, .text = "Janus did not answer in time"});
+}
+
+struct janus_call *janus_call_new(struct loop *l, struct janus *j, struct janus_handle *h,
+                                  janus_done_fn done, void *user)
+{
+    struct janus_call *c = mem_new(struct janus_call);
+    c->loop = l;
+    c->janus = j;
+    c->handle = h;
+    c->done = done;
+    c->user = user;
+    list_init(&c->node);
+    loop_task_init(&c->end, on_end);
+    if (h) {
+        list_append(&h->calls, &c->node);
+    }
+    return c;
+}
+
+void janus_call_end_later(struct janus_call *c, int r, const char *text)
+{
+    settle(c);
+    c->r = r;
+    c->text = text;
+    loop_defer(c->loop, LOOP_STAGE_NOTIFY, &c->end);
+}
+
+static void start_deadline(struct janus_call *c, unsigned timeout_ms)
+{
+    c->deadline = loop_timer_new(c->loop, on_deadline, c);
+    loop_timer_start(c->deadline, timeout_ms);
+}
+
+void janus_call_send(struct janus_call *c, struct janus_request *r, unsigned timeout_ms)
+{
+    struct janus *j = c->janus;
+    if (j->calls.len >= JANUS_CALLS_MAX) {
+        janus_call_end_later(c, -EAGAIN, "too many requests are under way at this Janus");
+        return;
+    }
+    r->transaction = ++j->next_transaction;
+    if (!janus_send(j, r)) {
+        janus_call_end_later(c, -EAGAIN, "there is no connection to Janus");
+        return;
+    }
+    c->transaction = r->transaction;
+    map_set_u64(&j->calls, c->transaction, c);
+    start_deadline(c, timeout_ms ? timeout_ms : j->request_ms);
+}
+
+struct janus_call *janus_call_of(struct janus *j, const struct janus_message *m)
+{
+    uint64_t transaction = janus_transaction_parse(m->transaction);
+    struct janus_call *c = transaction ? map_get_u64(&j->calls, transaction) : NULL;
+    if (!c || (m->kind == JANUS_ACK && !c->ack_is_answer)) {
+        return NULL;
+    }
+    return c;
+}
+
+/* The verdict is in three places: Janus' own error, the plugin's inside a success, and whether it was an answer at all. */
+static struct janus_result result_of(const struct janus_message *m, struct bytes reply)
+{
+    struct janus_result res = {.reply = reply, .text = ""};
+    if (m->plugindata && m->plugindata->data) {
+        res.data = BYTES_STR(m->plugindata->data);
+    }
+    if (m->jsep) {
+        res.sdp_type = m->jsep->type;
+        res.sdp = m->jsep->sdp;
+    }
+    if (m->kind == JANUS_ERROR) {
+        res.r = -EREMOTEIO;
+        res.code = m->error ? m->error->code : 0;
+        res.text = m->error && m->error->reason ? m->error->reason : "Janus says error";
+    } else if (m->plugin_code != 0) {
+        res.r = -EREMOTEIO;
+        res.code = m->plugin_code;
+        res.text = m->plugin_error ? m->plugin_error : "the plugin refuses";
+    }
+    return res;
+}
+
+void janus_call_finish(struct janus_call *c, const struct janus_message *message,
+                       struct bytes reply)
+{
+    struct janus_result res = result_of(message, reply);
+    c->message = message;
+    answer(c, &res);
+}
+
+void janus_calls_lose(struct janus *j, int r, const char *text)
+{
+    struct map_slot *slot;
+    while ((slot = map_next(&j->calls, NULL))) {
+        janus_call_end_later(slot->value, r, text);
+    }
+}
+
+struct janus_call *janus_call_cancel(struct janus_call *c)
+{
+    if (c) {
+        if (c->handle && c->handle->backend && c->handle->backend->forget) {
+            c->handle->backend->forget(c->handle->backend_user, c);
+        }
+        call_free(c);
+    }
+    return NULL;
+}
+
+/* ---- what plugins are asked ---- */
+
+static void ask_ours(struct janus_call *c, const struct janus_ask *ask)
+{
+    struct janus_handle *h = c->handle;
+    struct janus_request r = {
+        .janus = "message",
+        .handle_id = h->id,
+        .body = ask->body,
+        .sdp_type = ask->sdp_type,
+        .sdp = ask->sdp,
+    };
+    if (!h->janus || h->janus->state != JANUS_UP) {
+        janus_call_end_later(c, -EAGAIN, "there is no connection to Janus");
+        return;
+    }
+    if (h->state != HANDLE_ATTACHED) {
+        janus_call_end_later(c, -EAGAIN, "the plugin is not attached");
+        return;
+    }
+    janus_call_send(c, &r, ask->timeout_ms);
+}
+
+static void ask_backend(struct janus_call *c, const struct janus_ask *ask)
+{
+    const struct janus_handle *h = c->handle;
+    int r = h->backend->ask(h->backend_user, c, ask);
+    if (r < 0) {
+        janus_call_end_later(c, -EAGAIN, "the session's owner cannot ask now");
+        return;
+    }
+    start_deadline(c, ask->timeout_ms ? ask->timeout_ms : 10000);
+}
+
+struct janus_call *janus_ask(struct janus_handle *h, const struct janus_ask *ask,
+                             janus_done_fn done, void *user)
+{
+    struct janus_call *c = janus_call_new(h->loop, h->janus, h, done, user);
+    if (h->backend) {
+        ask_backend(c, ask);
+    } else {
+        ask_ours(c, ask);
+    }
+    return c;
+}
+
+struct janus_call *janus_ask_own(struct janus_handle *h, char *body, janus_done_fn done, void *own)
+{
+    const struct janus_ask ask = {.body = BYTES_STR(body)};
+    struct janus_call *c = janus_ask(h, &ask, done, own);
+    c->own = own;
+    free(body);
+    return c;
+}
+
+struct janus_call *janus_ask_refused(struct janus_handle *h, const struct error *err,
+                                     janus_done_fn done, void *own)
+{
+    struct janus_call *c = janus_call_new(h->loop, NULL, h, done, own);
+    c->own = own;
+    c->own_text = mem_printf("%s%s%s", err->where, err->where[0] ? ": " : "", err->text);
+    janus_call_end_later(c, -EINVAL, c->own_text);
+    return c;
+}
+
+void janus_handle_answer(struct janus_call *call, struct bytes message)
+{
+    struct janus_message m;
+    struct error err;
+    if (janus_message_parse(&m, message, &err) < 0) {
+        janus_call_end_later(call, -EPROTO, "the answer is no message of Janus");
+        return;
+    }
+    if (m.kind != JANUS_ACK) {
+        janus_call_finish(call, &m, message);
+    }
+    janus_message_done(&m);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Handles: attached when there is a session, attached again when there is another one. */
+#include "peer/janus/janus_private.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+
+LOG_TOPIC(topic, "janus");
+
+/* The attach of a handle that was freed before it was answered. */
+struct janus_orphan {
+    struct janus *janus;
+    struct janus_call *call;
+};
+
+static struct janus_handle *handle_new(struct loop *l, const char *name,
+                                       const struct janus_handle_ops *ops, void *user)
+{
+    struct janus_handle *h = mem_new(struct janus_handle);
+    h->loop = l;
+    h->name = mem_strdup(name);
+    h->ops = *ops;
+    h->user = user;
+    list_init(&h->node);
+    list_init(&h->calls);
+    return h;
+}
+
+struct janus_handle *janus_handle_new(struct janus *j, const char *plugin,
+                                      const struct janus_handle_ops *ops, void *user)
+{
+    struct janus_handle *h = handle_new(j->loop, j->name, ops, user);
+    h->janus = j;
+    h->plugin = mem_strdup(plugin);
+    list_append(&j->handles, &h->node);
+    if (j->state == JANUS_UP) {
+        janus_handle_attach(h);
+    }
+    return h;
+}
+
+struct janus_handle *janus_handle_from(struct loop *l, const char *name,
+                                       const struct janus_backend *backend, void *backend_user,
+                                       const struct janus_handle_ops *ops, void *user)
+{
+    struct janus_handle *h = handle_new(l, name, ops, user);
+    h->backend = backend;
+    h->backend_user = backend_user;
+    h->state = HANDLE_ATTACHED;
+    return h;
+}
+
+static void fail(struct janus_handle *h, const struct janus_result *res)
+{
+    struct error err;
+    error_set(&err, res->r, h->name, "%s: %s", h->plugin, res->text);
+    log_warn("%s: no handle of %s: %s", h->name, h->plugin, res->text);
+    h->state = HANDLE_DETACHED;
+    if (h->ops.on_failed) {
+        h->ops.on_failed(h->user, &err);
+    }
+}
+
+static void on_attached(void *user, const struct janus_result *res)
+{
+    struct janus_handle *h = user;
+    const struct janus_message *m = h->attaching->message;
+    h->attaching = NULL;
+    if (res->r < 0 || m->id == 0) {
+        /* What was lost with the connection is attached again with the next session. */
+        if (res->r == -EREMOTEIO) {
+            fail(h, res);
+        } else {
+            h->state = HANDLE_DETACHED;
+        }
+        return;
+    }
+    bool again = h->attached_before;
+    h->state = HANDLE_ATTACHED;
+    h->id = m->id;
+    h->attached_before = true;
+    if (h->ops.on_attached) {
+        h->ops.on_attached(h->user, again);
+    }
+}
+
+void janus_handle_attach(struct janus_handle *h)
+{
+    struct janus_request r = {.janus = "attach", .plugin = h->plugin, .opaque_id = "mast"};
+    h->state = HANDLE_ATTACHING;
+    h->attaching = janus_call_new(h->loop, h->janus, NULL, on_attached, h);
+    janus_call_send(h->attaching, &r, 0);
+}
+
+void janus_handle_lose(struct janus_handle *h)
+{
+    h->state = HANDLE_DETACHED;
+    h->id = 0;
+    h->attaching = janus_call_cancel(h->attaching);
+    LIST_FOREACH_SAFE (it, &h->calls) {
+        struct janus_call *c = LIST_ENTRY(it, struct janus_call, node);
+        if (!loop_task_pending(&c->end)) {
+            janus_call_end_later(c, -ENOTCONN, "the session at Janus was lost");
+        }
+    }
+}
+
+void janus_handle_leave(struct janus_handle *h)
+{
+    h->attaching = janus_call_cancel(h->attaching);
+    h->state = HANDLE_DETACHED;
+    h->janus = NULL;
+    list_remove(&h->node);
+}
+
+static void take_back(struct janus_handle *h)
+{
+    log_warn("%s: a handle of %s was detached by others; attaching another", h->name, h->plugin);
+    janus_handle_lose(h);
+    janus_handle_attach(h);
+}
+
+void janus_handle_take(struct janus_handle *h, const struct janus_message *m)
+{
+    switch (m->kind) {
+    case JANUS_DETACHED:
+        if (h->janus) {
+            take_back(h);
+        }
+        break;
+    case JANUS_EVENT:
+        if (h->ops.on_event && m->plugindata && m->plugindata->data) {
+            h->ops.on_event(h->user, BYTES_STR(m->plugindata->data));
+        }
+        break;
+    case JANUS_NEWS:
+        if (h->ops.on_janus) {
+            h->ops.on_janus(h->user, m->janus, m->reason ? m->reason : "");
+        }
+        break;
+    case JANUS_SUCCESS:
+    case JANUS_ACK:
+    case JANUS_ERROR:
+    case JANUS_TIMEOUT:
+    case JANUS_SERVER_INFO:
+    case JANUS_OTHER:
+        break;
+    }
+}
+
+void janus_handle_deliver(struct janus_handle *h, struct bytes message)
+{
+    struct janus_message m;
+    if (janus_message_parse(&m, message, NULL) == 0) {
+        janus_handle_take(h, &m);
+        janus_message_done(&m);
+    }
+}
+
+struct janus_handle *janus_handle_by_id(struct janus *j, int64_t id)
+{
+    LIST_FOREACH (it, &j->handles) {
+        struct janus_handle *h = LIST_ENTRY(it, struct janus_handle, node);
+        if (h->id == id && id != 0) {
+            return h;
+        }
+    }
+    return NULL;
+}
+
+static void send_detach(struct janus *j, int64_t id)
+{
+    struct janus_request r = {.janus = "detach", .handle_id = id};
+    r.transaction = ++j->next_transaction;
+    (void)janus_send(j, &r);
+}
+
+/* Its owner left before the answer came. */
+static void on_orphan(void *user, const struct janus_result *res)
+{
+    struct janus_orphan *o = user;
+    const struct janus_message *m = o->call->message;
+    if (res->r == 0 && m && m->id != 0) {
+        send_detach(o->janus, m->id);
+    }
+    free(o);
+}
+
+static void orphan(struct janus_handle *h)
+{
+    struct janus_orphan *o = mem_new(struct janus_orphan);
+    o->janus = h->janus;
+    o->call = h->attaching;
+    o->call->done = on_orphan;
+    o->call->user = o;
+}
+
+static void detach(struct janus_handle *h)
+{
+    if (h->backend) {
+        if (h->backend->detach) {
+            h->backend->detach(h->backend_user);
+        }
+    } else if (h->attaching) {
+        orphan(h); /* only a server that lives has one */
+    } else if (h->state == HANDLE_ATTACHED) {
+        send_detach(h->janus, h->id);
+    }
+}
+
+struct janus_handle *janus_handle_free(struct janus_handle *h)
+{
+    if (!h) {
+        return NULL;
+    }
+    detach(h);
+    /* Their owners still get their one answer. */
+    LIST_FOREACH_SAFE (it, &h->calls) {
+        struct janus_call *c = LIST_ENTRY(it, struct janus_call, node);
+        list_remove(&c->node);
+        c->handle = NULL;
+        janus_call_end_later(c, -ECANCELED, "the handle is gone");
+    }
+    list_remove(&h->node);
+    free(h->name);
+    free(h->plugin);
+    free(h);
+    return NULL;
+}
+
+bool janus_handle_is_attached(const struct janus_handle *h)
+{
+    return h->state == HANDLE_ATTACHED;
+}
+
+const char *janus_handle_server(const struct janus_handle *h)
+{
+    return h->name;
+}

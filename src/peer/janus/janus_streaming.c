@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "peer/janus/janus_streaming.h"
+
+#include "base/mem.h"
+#include "peer/janus/janus_body.h"
+#include "peer/janus/janus_private.h"
+#include "peer/janus/janus_streaming_wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- checks: what Janus would take, cut, or leak on ---- */
+
+static const char *const audio_codecs[] = {"opus",   "multiopus", "pcmu", "pcma",  "g722",
+                                           "isac16", "isac32",    "l16",  "l16-48"};
+static const char *const video_codecs[] = {"vp8", "vp9", "h264", "av1", "h265"};
+
+static bool is_one_of(const char *s, const char *const *names, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (strcmp(s, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int check_codec(const struct janus_track *t, struct error *err)
+{
+    if (!t->codec) {
+        return error_set(err, -EINVAL, "codec", "is needed");
+    }
+    bool known = t->type == JANUS_AUDIO
+                     ? is_one_of(t->codec, audio_codecs, ARRAY_LEN(audio_codecs))
+                     : is_one_of(t->codec, video_codecs, ARRAY_LEN(video_codecs));
+    return known ? 0 : error_set(err, -EINVAL, "codec", "is none that Janus carries: %s", t->codec);
+}
+
+/* An IPv4 multicast group, or an IPv6 one; Janus takes anything and then hears nothing. */
+static int check_mcast(const struct janus_track *t, struct error *err)
+{
+    int first = 0;
+    bool v4 = t->mcast && sscanf(t->mcast, "%3d.", &first) == 1 && first >= 224 && first <= 239;
+    bool v6 = t->mcast && (strncmp(t->mcast, "ff", 2) == 0 || strncmp(t->mcast, "FF", 2) == 0);
+    return !t->mcast || v4 || v6 ? 0 : error_set(err, -EINVAL, "mcast", "is no multicast group");
+}
+
+static int check_data(const struct janus_track *t, struct error *err)
+{
+    bool known =
+        !t->data_type || strcmp(t->data_type, "text") == 0 || strcmp(t->data_type, "binary") == 0;
+    return known ? 0 : error_set(err, -EINVAL, "data_type", "must be text or binary");
+}
+
+static int check_track(struct janus_track *t, bool for_create, struct error *err)
+{
+    int r = body_check_extra(t->extra, "extra", err);
+    if (r < 0) {
+        return r;
+    }
+    if (!for_create && t->port == 0) {
+        return error_set(err, -EINVAL, "port", "is needed for a mountpoint that exists");
+    }
+    if (t->type == JANUS_DATA) {
+        return check_data(t, err);
+    }
+    if (!MODEL_HAS(&janus_track_model, t, pt)) {
+        MODEL_SET(&janus_track_model, t, pt, t->type == JANUS_VIDEO ? 96 : 111);
+    }
+    r = check_codec(t, err);
+    return r < 0 ? r : check_mcast(t, err);
+}
+
+static unsigned place_among_kind(const struct janus_mountpoint *m, size_t i)
+{
+    unsigned n = 0;
+    for (size_t k = 0; k < i; k++) {
+        n += m->media.items[k].type == m->media.items[i].type;
+    }
+    return n;
+}
+
+static bool mid_is_taken(const struct janus_mountpoint *m, size_t but, const char *mid)
+{
+    for (size_t k = 0; k < m->media.len; k++) {
+        if (k != but && m->media.items[k].mid && strcmp(m->media.items[k].mid, mid) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "v", "a", "d", then "v2", ...; the caller's own names are not taken. */
+static void make_mid(struct janus_mountpoint *m, size_t i)
+{
+    static const char letters[] = {'a', 'v', 'd'};
+    struct janus_track *t = &m->media.items[i];
+    char mid[8];
+    for (unsigned n = 1; n <= 2 * JANUS_TRACKS_MAX; n++) {
+        snprintf(mid, sizeof(mid), n == 1 ? "%c" : "%c%u", letters[t->type], n);
+        if (!mid_is_taken(m, i, mid)) {
+            break;
+        }
+    }
+    t->mid = mem_strdup(mid);
+}
+
+static void fill_in(struct janus_mountpoint *m)
+{
+    for (size_t i = 0; i < m->media.len; i++) {
+        struct janus_track *t = &m->media.items[i];
+        if (!t->mid) {
+            make_mid(m, i);
+        }
+        if (!MODEL_HAS(&janus_track_model, t, mindex)) {
+            MODEL_SET(&janus_track_model, t, mindex, (int32_t)place_among_kind(m, i));
+        }
+    }
+}
+
+/* Ports that are given twice leave the first of them bound for ever in Janus. */
+static int check_ports(const struct janus_mountpoint *m, struct error *err)
+{
+    int64_t seen[JANUS_TRACKS_MAX * 4];
+    unsigned n = 0;
+    for (size_t i = 0; i < m->media.len; i++) {
+        const struct janus_track *t = &m->media.items[i];
+        const int64_t ports[] = {t->port, t->rtcpport, t->port2, t->port3};
+        for (unsigned p = 0; p < ARRAY_LEN(ports); p++) {
+            for (unsigned s = 0; s < n && ports[p] != 0; s++) {
+                if (seen[s] == ports[p]) {
+                    return error_set(err, -EINVAL, "media", "port %lld is there twice",
+                                     (long long)ports[p]);
+                }
+            }
+            seen[n++] = ports[p];
+        }
+    }
+    return 0;
+}
+
+static int check_media(struct janus_mountpoint *m, bool for_create, struct error *err)
+{
+    char where[40];
+    for (size_t i = 0; i < m->media.len; i++) {
+        int r = check_track(&m->media.items[i], for_create, err);
+        if (r == 0 && mid_is_taken(m, i, m->media.items[i].mid)) {
+            r = error_set(err, -EINVAL, "mid", "is there twice: %s", m->media.items[i].mid);
+        }
+        if (r < 0) {
+            snprintf(where, sizeof(where), "media[%zu].", i);
+            error_prefix(err, where);
+            return r;
+        }
+    }
+    return check_ports(m, err);
+}
+
+int janus_mountpoint_check(struct janus_mountpoint *m, bool for_create, struct error *err)
+{
+    if (m->media.len > JANUS_TRACKS_MAX) {
+        return error_set(err, -E2BIG, "media", "has more than %u tracks", JANUS_TRACKS_MAX);
+    }
+    int r = body_check_extra(m->extra, "extra", err);
+    if (r < 0) {
+        return r;
+    }
+    fill_in(m);
+    switch (m->type) {
+    case JANUS_MOUNTPOINT_RTP:
+        if (m->media.len == 0) {
+            return error_set(err, -EINVAL, "media", "needs at least one track");
+        }
+        return check_media(m, for_create, err);
+    case JANUS_MOUNTPOINT_LIVE:
+    case JANUS_MOUNTPOINT_ONDEMAND:
+        return m->filename ? 0 : error_set(err, -EINVAL, "filename", "is needed");
+    case JANUS_MOUNTPOINT_RTSP:
+        return m->url ? 0 : error_set(err, -EINVAL, "url", "is needed");
+    }
+    return error_set(err, -EINVAL, "type", "is unknown");
+}
+
+/* ---- questions ---- */
+
+struct question {
+    janus_mountpoint_fn one;
+    janus_mountpoints_fn many;
+    janus_done_fn done;
+    void *user;
+};
+
+static struct question *question_new(void *user)
+{
+    struct question *q = mem_new(struct question);
+    q->user = user;
+    return q;
+}
+
+static void tell(const struct question *q, const struct janus_result *res,
+                 const struct janus_mountpoints *m)
+{
+    if (q->many) {
+        q->many(q->user, res, m ? m->infos : NULL, m ? m->n : 0);
+    } else {
+        q->one(q->user, res, m && m->n > 0 ? &m->infos[0] : NULL);
+    }
+}
+
+static void on_mountpoints(void *user, const struct janus_result *res)
+{
+    const struct question *q = user;
+    struct janus_mountpoints m;
+    struct error err = {0};
+    if (res->r < 0) {
+        tell(q, res, NULL);
+        return;
+    }
+    if (janus_streaming_parse(res->data, &m, &err) < 0) {
+        struct janus_result bad = *res;
+        bad.r = -EPROTO;
+        bad.text = err.text;
+        tell(q, &bad, NULL);
+        return;
+    }
+    tell(q, res, &m);
+    janus_mountpoints_done(&m);
+}
+
+static void on_done(void *user, const struct janus_result *res)
+{
+    const struct question *q = user;
+    q->done(q->user, res);
+}
+
+struct janus_call *janus_streaming_create(struct janus_handle *h, const struct janus_mountpoint *m,
+                                          janus_mountpoint_fn done, void *user)
+{
+    struct janus_mountpoint checked;
+    struct error err = {0};
+    struct question *q = question_new(user);
+    q->one = done;
+    model_copy(&janus_mountpoint_model, &checked, m);
+    struct janus_call *c =
+        janus_mountpoint_check(&checked, true, &err) < 0
+            ? janus_ask_refused(h, &err, on_mountpoints, q)
+            : janus_ask_own(h, janus_streaming_put_create(&checked), on_mountpoints, q);
+    model_done(&janus_mountpoint_model, &checked);
+    return c;
+}
+
+struct janus_call *janus_streaming_info(struct janus_handle *h, const struct model_id *id,
+                                        const char *secret, janus_mountpoint_fn done, void *user)
+{
+    struct question *q = question_new(user);
+    q->one = done;
+    return janus_ask_own(h, janus_streaming_put_simple("info", id, secret, -1), on_mountpoints, q);
+}
+
+struct janus_call *janus_streaming_list(struct janus_handle *h, const char *admin_key,
+                                        janus_mountpoints_fn done, void *user)
+{
+    struct question *q = question_new(user);
+    q->many = done;
+    return janus_ask_own(h, janus_streaming_put_list(admin_key), on_mountpoints, q);
+}
+
+struct janus_call *janus_streaming_edit(struct janus_handle *h, const struct model_id *id,
+                                        const char *secret, const struct janus_streaming_edit *edit,
+                                        janus_done_fn done, void *user)
+{
+    struct question *q = question_new(user);
+    q->done = done;
+    return janus_ask_own(h, janus_streaming_put_edit(id, secret, edit), on_done, q);
+}
+
+struct janus_call *janus_streaming_enable(struct janus_handle *h, const struct model_id *id,
+                                          const char *secret, bool enabled, janus_done_fn done,
+                                          void *user)
+{
+    struct question *q = question_new(user);
+    q->done = done;
+    const char *request = enabled ? "enable" : "disable";
+    return janus_ask_own(h, janus_streaming_put_simple(request, id, secret, -1), on_done, q);
+}
+
+struct janus_call *janus_streaming_destroy(struct janus_handle *h, const struct model_id *id,
+                                           const char *secret, bool permanent, janus_done_fn done,
+                                           void *user)
+{
+    struct question *q = question_new(user);
+    q->done = done;
+    return janus_ask_own(h, janus_streaming_put_simple("destroy", id, secret, permanent), on_done,
+                         q);
+}
