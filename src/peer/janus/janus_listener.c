@@ -31,7 +31,8 @@ struct janus_listener {
     struct loop_timer *retry;
     unsigned retry_ms;
     bool inside;
-    bool *freed;     /* set when the owner frees it inside a callback; NULL = nobody asks */
+    bool telling;    /* callbacks run whose end is waited for: its memory stays until then */
+    bool freed;      /* by its owner, in one of them */
     char *last_gone; /* unpublished is said twice, and leaving after it: told once */
 };
 
@@ -82,16 +83,16 @@ static void forget_gone(struct janus_listener *l)
 /* Its owner may free it in any of these callbacks. */
 static void tell_feeds(struct janus_listener *l, const struct janus_room_said *said, bool joined)
 {
-    bool freed = false;
-    l->freed = &freed;
+    l->telling = true;
     if (joined) {
         l->ops.on_joined(l->user);
     }
-    for (unsigned i = 0; i < said->n_feeds && !freed; i++) {
+    for (unsigned i = 0; i < said->n_feeds && !l->freed; i++) {
         l->ops.on_feed(l->user, &said->feeds[i]);
     }
-    if (!freed) {
-        l->freed = NULL;
+    l->telling = false;
+    if (l->freed) {
+        free(l);
     }
 }
 
@@ -209,9 +210,6 @@ struct janus_listener *janus_listener_free(struct janus_listener *l)
     if (!l) {
         return NULL;
     }
-    if (l->freed) {
-        *l->freed = true;
-    }
     l->joining = janus_call_cancel(l->joining);
     l->retry = loop_timer_free(l->retry);
     l->handle = janus_handle_free(l->handle); /* detaching leaves the room */
@@ -220,6 +218,10 @@ struct janus_listener *janus_listener_free(struct janus_listener *l)
     free(l->display);
     free(l->pin);
     free(l->token);
-    free(l);
+    if (l->telling) {
+        l->freed = true;
+    } else {
+        free(l);
+    }
     return NULL;
 }

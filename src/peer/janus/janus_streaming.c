@@ -149,7 +149,7 @@ static int check_media(struct janus_mountpoint *m, bool for_create, struct error
             r = error_set(err, -EINVAL, "mid", "is there twice: %s", m->media.items[i].mid);
         }
         if (r < 0) {
-            snprintf(where, sizeof(where), "media[%zu].", i);
+            snprintf(where, sizeof(where), "media[%zu]", i);
             error_prefix(err, where);
             return r;
         }
