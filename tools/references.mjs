@@ -215,7 +215,9 @@ function operation(method, path, op, common) {
     out.push(...op.parameters.map((p) => `| \`${p.name}\` | ${p.in} | ${cell(p.description)} |`), "");
   }
   if (op.requestBody) {
-    out.push(`Body: ${typeOf(op.requestBody.content["application/json"].schema)}${op.requestBody.required ? "" : ", may be left out"}.\n`);
+    const schema = op.requestBody.content["application/json"].schema;
+    const patch = schema["x-mast-patch-of"];
+    out.push(`Body: ${patch ? `any fields of ${typeOf({ $ref: patch })}; null takes one back` : typeOf(schema)}${op.requestBody.required ? "" : ", may be left out"}.\n`);
   }
   out.push("| answer | |\n|---|---|");
   for (const [status, r] of Object.entries(op.responses).filter(([s]) => s !== "default")) {

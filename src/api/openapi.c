@@ -153,6 +153,28 @@ static void write_content(struct json *j, const char *type, const struct model *
     json_object_end(j);
 }
 
+/* A merge patch (RFC 7396) has any of the model's fields, so what the model requires is not required of it. */
+static void write_patch_content(struct json *j, const struct model *m, const char *example)
+{
+    json_key(j, "content");
+    json_object_begin(j);
+    json_key(j, "application/json");
+    json_object_begin(j);
+    json_key(j, "schema");
+    json_object_begin(j);
+    json_put_str(j, "type", "object");
+    json_key(j, "description");
+    json_printf(j, "Any fields of %s, as a merge patch (RFC 7396): null takes one back.", m->name);
+    json_key(j, "x-mast-patch-of");
+    json_printf(j, REF_PREFIX "%s", m->name);
+    json_object_end(j);
+    if (example) {
+        json_put_raw(j, "example", example);
+    }
+    json_object_end(j);
+    json_object_end(j);
+}
+
 static void write_parameter(struct json *j, struct bytes name, const char *in, const char *text,
                             const char *example)
 {
@@ -317,7 +339,11 @@ static void write_operation(struct json *j, const struct http_route *r)
         json_key(j, "requestBody");
         json_object_begin(j);
         json_put_bool(j, "required", !doc->body_optional);
-        write_content(j, "application/json", r->body_model, doc->body_example);
+        if (r->method == HTTP_PATCH) {
+            write_patch_content(j, r->body_model, doc->body_example);
+        } else {
+            write_content(j, "application/json", r->body_model, doc->body_example);
+        }
         json_object_end(j);
     }
     json_key(j, "responses");

@@ -2,6 +2,7 @@
 /* /api/v1/users: the users of the file, which only the file changes, and those of the API. */
 #include "base/json.h"
 #include "base/mem.h"
+#include "io/http_doc.h"
 #include "service/access/access_service.h"
 
 #include <errno.h>
@@ -34,18 +35,20 @@ static const struct model_enum owner_names[] = {
     {NULL, 0},
 };
 static const struct model_field view_fields[] = {
-    MODEL_STRING(struct user_view, name),
+    MODEL_STRING(struct user_view, name, .doc = "What the user is called."),
     MODEL_ENUM(struct user_view, owner, owner_names,
                .doc = "file: declared in the configuration, and changed only there."),
     MODEL_LIST_STRING(struct user_view, publish, .doc = "Paths the user may publish to."),
     MODEL_LIST_STRING(struct user_view, read, .doc = "Paths the user may watch."),
     MODEL_BOOL(struct user_view, api, .doc = "May use the API and see the metrics."),
 };
-static const struct model view_model = MODEL("User", struct user_view, view_fields);
+static const struct model view_model =
+    MODEL("User", struct user_view, view_fields, .unknown = MODEL_IGNORE);
 static const struct model_field list_fields[] = {
     MODEL_LIST_STRUCT(struct user_list_view, items, &view_model),
 };
-static const struct model list_model = MODEL("UserList", struct user_list_view, list_fields);
+static const struct model list_model =
+    MODEL("UserList", struct user_list_view, list_fields, .unknown = MODEL_IGNORE);
 
 /* It becomes the id of a document, and a part of an address. */
 static int check_name(const void *member, struct error *err)
@@ -63,7 +66,8 @@ static int check_name(const void *member, struct error *err)
 
 static const struct model_field change_fields[] = {
     MODEL_STRING(struct access_user, name, .required = true, .min = 1, .max = 64,
-                 .check = check_name, .example = "studio"),
+                 .check = check_name, .example = "studio",
+                 .doc = "Letters, digits and . _ @ + -; it cannot be changed."),
     MODEL_STRING(struct access_user, password, .required = true, .min = 8, .max = 256,
                  .secret = MODEL_SECRET_HASHED,
                  .doc =
@@ -252,6 +256,62 @@ static void handle_delete(void *user, struct http_request *req, struct http_repl
     access_user_delete(user, name, on_changed, asked_new(user, reply, name, 204));
 }
 
+static const struct http_doc_problem create_problems[] = {
+    {400, "invalid-body", "`field` says which part of the body"},
+    {409, "exists", "there is a user of this name"},
+    {409, "managed-by-file", "the configuration declares a user of this name"},
+    {409, "would-lock-out", "the first user must have the API, or nobody would"},
+    {409, "too-many-users", "there are as many users as may be"},
+    {503, "not-stored", "the state folder cannot be written"},
+    {.status = 0},
+};
+static const struct http_doc_problem one_problems[] = {
+    {404, "not-found", "there is no user of this name"},
+    {.status = 0},
+};
+static const struct http_doc_problem change_problems[] = {
+    {400, "invalid-body", "`field` says which part of the body"},
+    {404, "not-found", "there is no user of this name"},
+    {409, "managed-by-file",
+     "the configuration declares this user, and only there it can be changed"},
+    {409, "changed-meanwhile", "somebody else changed the user at the same time"},
+    {409, "would-lock-out", "nobody would have the API any more"},
+    {503, "not-stored", "the state folder cannot be written"},
+    {.status = 0},
+};
+static const struct http_doc_param name_param[] = {
+    {"name", "path", "The user's name.", "studio"},
+    {.name = NULL},
+};
+static const struct http_route_doc list_doc = {
+    .text = "Those of the configuration and those made here.",
+    .reply_text = "The users",
+};
+static const struct http_route_doc create_doc = {
+    .text = "As soon as there is one, this machine has no rights of its own.",
+    .status = 201,
+    .reply_text = "The user was made",
+    .body_example =
+        "{\"name\":\"studio\",\"password\":\"choose-a-long-one\",\"publish\":[\"live/*\"]}",
+    .problems = create_problems,
+};
+static const struct http_route_doc show_doc = {
+    .reply_text = "The user",
+    .params = name_param,
+    .problems = one_problems,
+};
+static const struct http_route_doc change_doc = {
+    .reply_text = "The user as it is now",
+    .body_example = "{\"read\":[\"*\"]}",
+    .params = name_param,
+    .problems = change_problems,
+};
+static const struct http_route_doc delete_doc = {
+    .reply_text = "The user is gone",
+    .params = name_param,
+    .problems = change_problems,
+};
+
 #define ROUTE(verb, path, fn, text, ...)                                                           \
     {                                                                                              \
         .method = (verb), .kind = HTTP_ROUTE_CONTROL, .pattern = (path), .handle = (fn),           \
@@ -260,14 +320,15 @@ static void handle_delete(void *user, struct http_request *req, struct http_repl
 
 const struct http_route access_user_routes[] = {
     ROUTE(HTTP_GET, "/api/v1/users", handle_list, "The users, without their passwords",
-          .reply_model = &list_model),
+          .reply_model = &list_model, .doc = &list_doc),
     ROUTE(HTTP_POST, "/api/v1/users", handle_create, "Makes a user",
-          .body_model = &access_user_new_model, .reply_model = &view_model),
-    ROUTE(HTTP_GET, "/api/v1/users/{name}", handle_show, "One user", .reply_model = &view_model),
+          .body_model = &access_user_new_model, .reply_model = &view_model, .doc = &create_doc),
+    ROUTE(HTTP_GET, "/api/v1/users/{name}", handle_show, "One user", .reply_model = &view_model,
+          .doc = &show_doc),
     ROUTE(HTTP_PATCH, "/api/v1/users/{name}", handle_change,
           "Changes a user; who loses the password or a right loses the sessions",
-          .body_model = &access_user_new_model, .reply_model = &view_model),
+          .body_model = &access_user_new_model, .reply_model = &view_model, .doc = &change_doc),
     ROUTE(HTTP_DELETE, "/api/v1/users/{name}", handle_delete,
-          "Deletes a user and ends the sessions"),
+          "Deletes a user and ends the sessions", .doc = &delete_doc),
 };
 const unsigned access_user_routes_n = ARRAY_LEN(access_user_routes);

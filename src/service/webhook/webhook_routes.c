@@ -2,6 +2,7 @@
 /* /api/v1/webhooks. Scope admin throughout: a webhook sees what happens, and makes this server send requests. */
 #include "base/json.h"
 #include "base/mem.h"
+#include "io/http_doc.h"
 #include "service/webhook/webhook_service.h"
 
 #include <errno.h>
@@ -188,6 +189,73 @@ static void handle_replay(void *user, struct http_request *req, struct http_repl
     send_out(reply, 202, &o);
 }
 
+static const struct http_doc_problem create_problems[] = {
+    {400, "invalid-body", "`field` says which part of the body"},
+    {409, "too-many-webhooks", "there are as many webhooks as may be"},
+    {503, "not-stored", "the state folder cannot be written"},
+    {.status = 0},
+};
+static const struct http_doc_problem change_problems[] = {
+    {400, "invalid-body", "`field` says which part of the body"},
+    {404, "not-found", "there is no such webhook"},
+    {409, "managed-by-file", "the configuration declares it, and only there it can be changed"},
+    {409, "changed-meanwhile", "somebody else changed it at the same time"},
+    {409, "needs-secret", "its secret cannot be read with the key of this server: give it another"},
+    {503, "not-stored", "the state folder cannot be written"},
+    {.status = 0},
+};
+static const struct http_doc_problem one_problems[] = {
+    {404, "not-found", "there is no such webhook or delivery"},
+    {.status = 0},
+};
+static const struct http_doc_param params[] = {
+    {"id", "path", "The webhook's `id`.", "Jx3Qm81Z"},
+    {"delivery", "path", "The delivery's `id`.", "17"},
+    {.name = NULL},
+};
+static const struct http_route_doc list_doc = {.reply_text = "The webhooks"};
+static const struct http_route_doc create_doc = {
+    .text = "docs/webhooks.md says what is sent, and how it is signed.",
+    .status = 201,
+    .reply_text = "The webhook was made",
+    .body_example =
+        "{\"url\":\"https://example.org/hook\",\"events\":[\"stream.*\"],\"paths\":[\"live/*\"]}",
+    .problems = create_problems,
+};
+static const struct http_route_doc one_doc = {
+    .reply_text = "The webhook",
+    .params = params,
+    .problems = one_problems,
+};
+static const struct http_route_doc change_doc = {
+    .reply_text = "The webhook as it is now",
+    .body_example = "{\"enabled\":false}",
+    .params = params,
+    .problems = change_problems,
+};
+static const struct http_route_doc delete_doc = {
+    .reply_text = "The webhook is gone",
+    .params = params,
+    .problems = change_problems,
+};
+static const struct http_route_doc test_doc = {
+    .reply_text = "What the receiver answered",
+    .params = params,
+    .problems = change_problems,
+};
+static const struct http_route_doc deliveries_doc = {
+    .reply_text = "The deliveries",
+    .params = params,
+    .problems = one_problems,
+};
+static const struct http_route_doc replay_doc = {
+    .status = 202,
+    .reply_type = "application/json",
+    .reply_text = "`replayed`: how many will be sent again",
+    .params = params,
+    .problems = one_problems,
+};
+
 #define ROUTE(verb, path, fn, text, ...)                                                           \
     {                                                                                              \
         .method = (verb), .kind = HTTP_ROUTE_CONTROL, .pattern = (path), .handle = (fn),           \
@@ -197,23 +265,25 @@ static void handle_replay(void *user, struct http_request *req, struct http_repl
 
 const struct http_route webhook_routes[] = {
     ROUTE(HTTP_GET, "/api/v1/webhooks", handle_list, "The webhooks, without their secrets",
-          .reply_model = &webhook_view_list_model),
+          .reply_model = &webhook_view_list_model, .doc = &list_doc),
     ROUTE(HTTP_POST, "/api/v1/webhooks", handle_create,
           "Makes a webhook; a secret that is made for it is shown once",
-          .body_model = &webhook_new_model, .reply_model = &webhook_view_model),
+          .body_model = &webhook_new_model, .reply_model = &webhook_view_model, .doc = &create_doc),
     ROUTE(HTTP_GET, ONE, handle_get, "A webhook and how it stands",
-          .reply_model = &webhook_view_model),
+          .reply_model = &webhook_view_model, .doc = &one_doc),
     ROUTE(HTTP_PATCH, ONE, handle_change,
           "Changes a webhook (merge patch); secret null makes another, shown once",
-          .body_model = &webhook_new_model, .reply_model = &webhook_view_model),
-    ROUTE(HTTP_DELETE, ONE, handle_delete, "Deletes a webhook and its deliveries"),
+          .body_model = &webhook_new_model, .reply_model = &webhook_view_model, .doc = &change_doc),
+    ROUTE(HTTP_DELETE, ONE, handle_delete, "Deletes a webhook and its deliveries",
+          .doc = &delete_doc),
     ROUTE(HTTP_POST, ONE "/test", handle_test, "Sends an event webhook.test and tells the answer",
-          .reply_model = &webhook_test_model),
+          .reply_model = &webhook_test_model, .doc = &test_doc),
     ROUTE(HTTP_GET, ONE "/deliveries", handle_deliveries,
           "What waits to be delivered, and what was given up",
-          .reply_model = &webhook_delivery_list_model),
+          .reply_model = &webhook_delivery_list_model, .doc = &deliveries_doc),
     ROUTE(HTTP_POST, ONE "/deliveries/{delivery}/replay", handle_replay,
-          "Delivers again what was given up"),
-    ROUTE(HTTP_POST, ONE "/replay", handle_replay, "Delivers again all that was given up"),
+          "Delivers again what was given up", .doc = &replay_doc),
+    ROUTE(HTTP_POST, ONE "/replay", handle_replay, "Delivers again all that was given up",
+          .doc = &replay_doc),
 };
 const unsigned webhook_routes_n = ARRAY_LEN(webhook_routes);
