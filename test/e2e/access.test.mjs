@@ -136,7 +136,7 @@ test("guessing at speed is slowed down and refused; keys that are right are not"
 
 test("tokens: right ones open what they say until they end, all others nothing", async () => {
   const secret = "a secret of more than thirty-two bytes";
-  const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  let rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const part = (v) => Buffer.from(JSON.stringify(v)).toString("base64url");
   const jwt = (header, claims, signer) => {
     const input = `${part(header)}.${part(claims)}`;
@@ -147,9 +147,10 @@ test("tokens: right ones open what they say until they end, all others nothing",
   const now = Math.floor(Date.now() / 1000);
   const may = (...permissions) => ({ exp: now + 600, mast_permissions: permissions });
   let fetches = 0;
+  let kid = "one";
   const idp = createServer((req, res) => {
     fetches++;
-    res.end(JSON.stringify({ keys: [{ ...rsa.publicKey.export({ format: "jwk" }), kid: "one", use: "sig" }] }));
+    res.end(JSON.stringify({ keys: [{ ...rsa.publicKey.export({ format: "jwk" }), kid, use: "sig" }] }));
   });
   await new Promise((done) => idp.listen(0, "127.0.0.1", done));
   await mast.stop();
@@ -180,6 +181,13 @@ test("tokens: right ones open what they say until they end, all others nothing",
       assert.ok([403, 429].includes(await streams(token)), what);
     }
     assert.equal(await streams(fetched), 200, "a right token is not slowed down");
+
+    // Another key: a token signed by it has the set fetched again, not each time.
+    rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    kid = "three";
+    const rotated = jwt({ alg: "RS256", kid }, may({ action: "api" }), rs);
+    await eventually("the new key is known", async () => (await streams(rotated)) === 200);
+    assert.ok(fetches <= 4, `fetched ${fetches} times`);
   } finally {
     idp.close();
     idp.closeAllConnections();

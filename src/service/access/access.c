@@ -25,6 +25,7 @@ struct access_rules {
     struct map by_hash; /* of keys */
     struct jws_keys *token_keys;
     struct passwords *passwords; /* NULL: each is checked anew */
+    atomic_bool *unknown_key;    /* NULL: nobody wants to know */
 };
 
 static int check_user(void *obj, struct error *err)
@@ -119,6 +120,11 @@ struct access_rules *access_rules_new(const struct access_config *config,
 void access_rules_set_passwords(struct access_rules *r, struct passwords *passwords)
 {
     r->passwords = passwords;
+}
+
+void access_rules_set_unknown_key(struct access_rules *r, atomic_bool *unknown_key)
+{
+    r->unknown_key = unknown_key;
 }
 
 struct access_rules *access_rules_ref(struct access_rules *r)
@@ -411,11 +417,17 @@ static bool token_grants(const struct access_rules *r, const struct access_reque
     const char *const texts[] = {req->token, req->password};
     *ret_right = false;
     for (unsigned i = 0; r->token_keys && i < ARRAY_LEN(texts); i++) {
-        if (texts[i] && jws_is_text(texts[i]) &&
-            jwt_check(&r->config.jwt, r->token_keys, texts[i], req->action, path, scope,
-                      now->wall_ns, grant, NULL) == 0) {
+        if (!texts[i] || !jws_is_text(texts[i])) {
+            continue;
+        }
+        int x = jwt_check(&r->config.jwt, r->token_keys, texts[i], req->action, path, scope,
+                          now->wall_ns, grant, NULL);
+        if (x == 0) {
             *ret_right = true;
             return grant->granted;
+        }
+        if (x == -ENOKEY && r->unknown_key) {
+            atomic_store(r->unknown_key, true);
         }
     }
     return false;

@@ -16,6 +16,8 @@
 #include "service/access/key.h"
 #include "service/access/password.h"
 
+#include <stdatomic.h>
+
 struct access_user {
     char *name;
     char *password; /* NULL: what anybody may do without a password (name "any") */
@@ -58,6 +60,8 @@ struct access_rules *access_rules_new(const struct access_config *config,
                                       struct jws_keys *token_keys, const char *trusted_local_path);
 /* Who knows the passwords that were right; outlives the rules. Before anybody asks them. */
 void access_rules_set_passwords(struct access_rules *r, struct passwords *passwords);
+/* Set to true when a token is signed by a key that is not known; outlives the rules. Before anybody asks them. */
+void access_rules_set_unknown_key(struct access_rules *r, atomic_bool *unknown_key);
 struct access_rules *access_rules_ref(struct access_rules *r);
 void access_rules_unref(struct access_rules **r); /* *r may be NULL */
 

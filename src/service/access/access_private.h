@@ -43,6 +43,11 @@ struct access_service {
     struct jws_keys *token_keys; /* control loop */
     struct http_client *http;    /* control loop; only with jwks_url */
     struct loop_timer *refresh;
+    bool fetching;           /* control loop */
+    int64_t fetched_ns;      /* control loop; monotonic: the last time */
+    atomic_bool unknown_key; /* a token names a key that is not in the set */
+    atomic_int_fast64_t
+        fetch_due_ns;          /* monotonic: not before is the set fetched for such a token */
     struct callback *callback; /* set by the load, cleared by the stop; between them for any loop */
     struct holder holders[LOOPS_MAX + 1]; /* by index + 1: the control loop's is the first */
     bool loading;

@@ -20,9 +20,10 @@ LOG_TOPIC(topic, "access");
 #define ID_RANDOM 12
 #define LOAD_PAGE 500
 
-#define REFRESH_MS       (10 * 60 * 1000)
-#define REFRESH_AGAIN_MS (20 * 1000)
-#define HELD_MAX         256 /* answers that wait, on one loop; over it they are given at once */
+#define REFRESH_MS         (10 * 60 * 1000)
+#define REFRESH_AGAIN_MS   (20 * 1000)
+#define REFRESH_FOR_KEY_NS (5 * NS_PER_S) /* between fetches because of unknown keys */
+#define HELD_MAX           256 /* answers that wait, on one loop; over it they are given at once */
 
 /* An answer that is given later. */
 struct held {
@@ -50,6 +51,7 @@ void access_publish(struct access_service *s)
     struct access_rules *made =
         access_rules_new(&s->effective, &s->keys, s->token_keys, s->trusted_local_path);
     access_rules_set_passwords(made, s->passwords);
+    access_rules_set_unknown_key(made, &s->unknown_key);
     pthread_mutex_lock(&s->lock);
     struct access_rules *old = s->rules;
     s->rules = made;
@@ -126,6 +128,31 @@ void access_service_stop(struct access_service *s, struct loop *const *loops, un
 }
 
 /* ---- the questions ---- */
+
+struct fetch_msg {
+    struct loop_msg msg;
+    struct access_service *s;
+};
+static void deliver_fetch(struct loop *l, struct loop_msg *m);
+
+/*
+ * A token signed by a key that is not known may be of one made since the last fetch. The question is answered with what is
+ * known; the next one finds the new key. Anybody can make up such tokens, so this is done seldom.
+ */
+static void fetch_for_unknown_key(struct access_service *s, int64_t now_ns)
+{
+    if (!atomic_exchange(&s->unknown_key, false)) {
+        return;
+    }
+    int_fast64_t due = atomic_load(&s->fetch_due_ns);
+    if (now_ns < due ||
+        !atomic_compare_exchange_strong(&s->fetch_due_ns, &due, now_ns + REFRESH_FOR_KEY_NS)) {
+        return;
+    }
+    struct fetch_msg *fm = mem_new(struct fetch_msg);
+    *fm = (struct fetch_msg){.msg.deliver = deliver_fetch, .s = s};
+    loop_post(s->control, &fm->msg);
+}
 
 static uint64_t digest_of(const struct access_service *s, const struct access_request *req)
 {
@@ -234,6 +261,7 @@ static void ask(void *user, struct access_ticket *t)
         ask_session(s, rules, req, &at, &source, &answer);
     }
     access_rules_unref(&rules);
+    fetch_for_unknown_key(s, at.mono_ns);
     if (source == ACCESS_BY_NOTHING && s->callback && !access_path_key(req->path) &&
         !is_spared(s, req, at.mono_ns)) {
         callback_ask(s->callback, t);
@@ -268,6 +296,7 @@ int access_service_api(struct access_service *s, const struct access_request *re
         source = ACCESS_BY_SESSION;
     }
     access_rules_unref(&rules);
+    fetch_for_unknown_key(s, at.mono_ns);
     /* HTTP can say "later", so nothing is held back here. */
     return access_weigh(s, req, source, r, at.mono_ns) != 0 ? -EBUSY : r;
 }
@@ -456,6 +485,7 @@ static int make_token_keys(struct access_service *s, struct bytes fetched, struc
 static void on_fetched(void *user, const struct http_result *result)
 {
     struct access_service *s = user;
+    s->fetching = false;
     struct error err = result->err;
     int r = err.code;
     if (r == 0 && result->status != 200) {
@@ -468,6 +498,7 @@ static void on_fetched(void *user, const struct http_result *result)
         log_warn("access.jwt.jwks_url: %s %s, keeping the keys that are known, trying again",
                  err.where, err.text);
     } else {
+        s->fetched_ns = clock_mono_ns();
         log_debug("access.jwt.jwks_url: %u keys", jws_keys_count(s->token_keys));
         access_publish(s);
     }
@@ -484,10 +515,26 @@ static void fetch(void *user)
         .url = s->config.jwt.jwks_url, .timeout_ms = 10000, .max_redirects = 3};
     struct http_call *call;
     struct error err = {0};
+    if (s->fetching) {
+        return;
+    }
+    s->fetching = true;
     if (http_client_start(s->http, &spec, &fetch_ops, s, &call, &err) < 0) {
+        s->fetching = false;
         log_warn("access.jwt.jwks_url: %s", err.text);
         loop_timer_start(s->refresh, REFRESH_AGAIN_MS);
     }
+}
+
+static void deliver_fetch(struct loop *l, struct loop_msg *m)
+{
+    struct fetch_msg *fm = CONTAINER_OF(m, struct fetch_msg, msg);
+    struct access_service *s = fm->s;
+    /* Without an address there is no timer; and the set may have come while this message was on its way. */
+    if (s->refresh && clock_mono_ns() - s->fetched_ns >= REFRESH_FOR_KEY_NS) {
+        fetch(s);
+    }
+    free(fm);
 }
 
 static int start_tokens(struct access_service *s, struct error *err)

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "io/http_client.h"
+#include "service/access/answer_cache.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,6 +34,9 @@ static const struct model_field config_fields[] = {
         .example = "http://127.0.0.1:9000/auth"),
     MODEL_DURATION(struct callback_config, timeout, .def = "5s", .min = 100000000,
                    .max = 9000000000, .restart = true, .doc = "No answer in this time refuses."),
+    MODEL_DURATION(
+        struct callback_config, cache, .def = "10s", .max = 3600000000000, .restart = true,
+        .doc = "For so long an answer counts for the same question; 0s = it is asked each time."),
 };
 const struct model callback_config_model =
     MODEL("AccessHttp", struct callback_config, config_fields);
@@ -44,8 +48,9 @@ struct callback {
     struct http_client *http;
     void (*denied)(void *user, const struct access_request *req);
     void *user;
-    atomic_uint asked; /* taken and not replied to yet */
-    unsigned arrived;  /* of those, on this loop: in calls */
+    struct answer_cache *cache; /* NULL = none */
+    atomic_uint asked;          /* taken and not replied to yet */
+    unsigned arrived;           /* of those, on this loop: in calls */
     bool ending;
     struct list calls;
 };
@@ -56,6 +61,7 @@ struct call {
     struct callback *c;
     struct access_ticket *ticket;
     struct http_call *http;
+    uint8_t digest[ANSWER_DIGEST_LEN];
 };
 
 struct callback *callback_new(const struct callback_config *config, struct loop *control,
@@ -69,6 +75,7 @@ struct callback *callback_new(const struct callback_config *config, struct loop 
     c->http = http_client_new(control, &(struct http_client_config){.max_per_host = 16});
     c->denied = denied;
     c->user = user;
+    c->cache = config->cache > 0 ? answer_cache_new(config->cache) : NULL;
     list_init(&c->calls);
     return c;
 }
@@ -89,6 +96,15 @@ static void grant(struct access_ticket *t)
     access_reply(t, &answer);
 }
 
+static void answer(struct access_ticket *t, int r)
+{
+    if (r == 0) {
+        grant(t);
+    } else {
+        refuse(t, r, r == -EPERM ? "credentials are needed" : "access is refused");
+    }
+}
+
 static struct access_ticket *call_end(struct call *k)
 {
     struct access_ticket *t = k->ticket;
@@ -103,19 +119,29 @@ static void on_done(void *user, const struct http_result *result)
 {
     struct call *k = user;
     struct callback *c = k->c;
+    uint8_t digest[ANSWER_DIGEST_LEN];
+    memcpy(digest, k->digest, sizeof(digest));
     struct access_ticket *t = call_end(k);
     const struct access_request *req = access_ticket_request(t);
     if (result->err.code < 0) {
         log_warn("access.http.url: %s %s, refusing", result->err.where, result->err.text);
         refuse(t, -ETIMEDOUT, "who decides about access cannot be reached");
-    } else if (result->status >= 200 && result->status < 300) {
-        grant(t);
-    } else if (result->status == 401 && !req->user && !req->token) {
-        refuse(t, -EPERM, "credentials are needed");
-    } else {
-        c->denied(c->user, req);
-        refuse(t, -EACCES, "access is refused");
+        return;
     }
+    int r = -EACCES;
+    if (result->status >= 200 && result->status < 300) {
+        r = 0;
+    } else if (result->status == 401 && !req->user && !req->token) {
+        r = -EPERM;
+    }
+    /* A program in trouble has not decided anything. */
+    if (c->cache && result->status < 500) {
+        answer_cache_put(c->cache, digest, r, clock_mono_ns());
+    }
+    if (r == -EACCES) {
+        c->denied(c->user, req);
+    }
+    answer(t, r);
 }
 
 /* ---- the question ---- */
@@ -126,7 +152,10 @@ static const char *peer_text(const struct sockaddr *sa, char buf[INET6_ADDRSTRLE
     if (sa && sa->sa_family == AF_INET) {
         inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, buf, INET6_ADDRSTRLEN);
     } else if (sa && sa->sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)sa)->sin6_addr, buf, INET6_ADDRSTRLEN);
+        const struct in6_addr *a = &((const struct sockaddr_in6 *)sa)->sin6_addr;
+        bool v4 = IN6_IS_ADDR_V4MAPPED(a);
+        inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (const void *)&a->s6_addr[12] : (const void *)a,
+                  buf, INET6_ADDRSTRLEN);
     }
     return buf;
 }
@@ -184,6 +213,15 @@ static void deliver(struct loop *l, struct loop_msg *m)
 
 void callback_ask(struct callback *c, struct access_ticket *t)
 {
+    uint8_t digest[ANSWER_DIGEST_LEN] = {0};
+    int known;
+    if (c->cache) {
+        answer_digest(c->cache, access_ticket_request(t), digest);
+    }
+    if (c->cache && answer_cache_get(c->cache, digest, clock_mono_ns(), &known)) {
+        answer(t, known);
+        return;
+    }
     if (atomic_fetch_add(&c->asked, 1) >= CALLBACKS_MAX) {
         atomic_fetch_sub(&c->asked, 1);
         refuse(t, -EBUSY, "too many questions about access are open, try again");
@@ -191,6 +229,7 @@ void callback_ask(struct callback *c, struct access_ticket *t)
     }
     struct call *k = mem_new(struct call);
     *k = (struct call){.msg.deliver = deliver, .c = c, .ticket = t};
+    memcpy(k->digest, digest, sizeof(digest));
     list_init(&k->node);
     loop_post(c->control, &k->msg);
 }
@@ -210,6 +249,7 @@ struct callback *callback_free(struct callback *c)
         refuse(call_end(CONTAINER_OF(c->calls.next, struct call, node)), -ESHUTDOWN,
                "the server is ending");
     }
+    answer_cache_free(c->cache);
     free(c->url);
     free(c);
     return NULL;

@@ -13,6 +13,7 @@
 struct callback_config {
     char *url;
     int64_t timeout;
+    int64_t cache; /* how long answers count */
 };
 extern const struct model callback_config_model;
 

@@ -3,10 +3,12 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "io/secret_ref.h"
 #include "service/access/access.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <unistd.h>
 
 #define KEY_FILE_MAX    (256 * 1024)
@@ -22,11 +24,22 @@ static int check_config(void *obj, struct error *err)
     return 0;
 }
 
+static int check_secret(const void *member, struct error *err)
+{
+    char *const *secret = member;
+    if (!secret_is_ref(*secret) && strlen(*secret) < JWS_SECRET_MIN) {
+        return error_set(err, -EINVAL, "", "has fewer than %d characters", JWS_SECRET_MIN);
+    }
+    return 0;
+}
+
 static const struct model_field config_fields[] = {
-    MODEL_STRING(struct jwt_config, secret, .min = JWS_SECRET_MIN, .max = 4096, .restart = true,
-                 .secret = MODEL_SECRET_SEALED,
-                 .doc =
-                     "Tokens signed with this secret (HS256) are taken; at least 32 characters."),
+    MODEL_STRING(
+        struct jwt_config, secret, .min = 1, .max = 4096, .restart = true, .check = check_secret,
+        .secret = MODEL_SECRET_SEALED,
+        .doc =
+            "Tokens signed with this secret (HS256) are taken; at least 32 characters. It need not stand here: "
+            "file:PATH, env:NAME or credential:NAME (systemd's) say where it is."),
     MODEL_STRING(struct jwt_config, key_file, .restart = true,
                  .doc = "A file with a public key: PEM, certificate, JWK or JWK set (RS256, ES256, "
                         "EdDSA).",
@@ -67,9 +80,24 @@ static int load_file(const char *file, struct jws_keys *keys, struct error *err)
     return r;
 }
 
+static int load_secret(const char *configured, struct jws_keys *keys, struct error *err)
+{
+    char *secret = NULL;
+    int r = secret_resolve(configured, &secret, err);
+    r = r < 0 ? r : jws_keys_add_secret(keys, BYTES_STR(secret), err);
+    if (r < 0) {
+        error_prefix(err, "access.jwt.secret");
+    }
+    if (secret) {
+        OPENSSL_cleanse(secret, strlen(secret));
+    }
+    free(secret);
+    return r;
+}
+
 int jwt_load_keys(const struct jwt_config *c, struct jws_keys *ret, struct error *err)
 {
-    int r = c->secret ? jws_keys_add_secret(ret, BYTES_STR(c->secret), err) : 0;
+    int r = c->secret ? load_secret(c->secret, ret, err) : 0;
     return r == 0 && c->key_file ? load_file(c->key_file, ret, err) : r;
 }
 
