@@ -72,7 +72,7 @@ scrape_configs:
     static_configs: [{targets: ["127.0.0.1:8888"]}]
 \`\`\`
 
-Counters end in \`_total\` and start from 0 with the process.
+Counters end in \`_total\` and start from 0 with the process. What to watch of these is in [hardening](hardening.md#what-to-watch).
 
 | metric | type | labels | meaning |
 |---|---|---|---|

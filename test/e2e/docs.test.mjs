@@ -102,7 +102,7 @@ test("commands, configuration keys, routes, metrics and files that are named exi
           }
         }
       }
-      for (const m of word.matchAll(/(?:^|[\s(])make ([a-z-]+)\b/g)) {
+      for (const m of word.matchAll(/(?:^|[(;&] ?)make ([a-z-]+)\b/g)) {
         if (!targets.has(m[1])) {
           wrong.push(`${page}: \`${word}\`: the Makefile has no ${m[1]}`);
         }
@@ -142,4 +142,28 @@ test("every example of a configuration is one", async () => {
     }
   }
   assertNone(wrong);
+});
+
+test("the messages of the troubleshooting page are the program's", async () => {
+  const sources = (await readdir(join(ROOT, "src"), { recursive: true })).filter((f) => f.endsWith(".c"));
+  const code = (await Promise.all(sources.map((f) => readFile(join(ROOT, "src", f), "utf8")))).join("\n").replace(/"\s*\n\s*"/g, "");
+  const wrong = [];
+  for (const row of pages.get("docs/troubleshooting.md").matchAll(/^\| (?!message|symptom|answer|---)([^|]+) \|/gm)) {
+    for (const m of row[1].matchAll(/`([^`]{16,})`/g)) {
+      for (const part of m[1].split("\u2026").map((p) => p.replace(/: Address already in use$/, "")).filter((p) => p.length > 6 && !/^mast[. ]|^SSL|^Failure when/.test(p))) {
+        if (!code.replaceAll("`", "").includes(part)) {
+          wrong.push(`docs/troubleshooting.md: nothing says "${part}"`);
+        }
+      }
+    }
+  }
+  assertNone(wrong);
+});
+
+test("every line of the service's sandbox is explained", async () => {
+  const unit = await readFile(join(ROOT, "packaging/systemd/mast.service.in"), "utf8");
+  const service = unit.slice(unit.indexOf("[Service]"), unit.indexOf("[Install]"));
+  const explained = new Set([...pages.get("docs/hardening.md").matchAll(/`([A-Z][A-Za-z]+)=/g)].map((m) => m[1]));
+  const lines = [...service.matchAll(/^([A-Z][A-Za-z]+)=/gm)].map((m) => m[1]);
+  assertNone(lines.filter((l) => !explained.has(l)).map((l) => `docs/hardening.md does not explain ${l}=`));
 });
