@@ -72,6 +72,8 @@ test("commands, configuration keys, routes, metrics and files that are named exi
   for (const m of help.matchAll(/^ {2}([a-z]+) /gm)) {
     commands.set(m[1], execFileSync(BIN, ["help", m[1]], { encoding: "utf8" }));
   }
+  const missing = [...commands.keys()].filter((c) => c !== "help" && !codeSpans(pages.get("README.md")).some((s) => new RegExp(`^(mast )?${c}\\b`).test(s)));
+  assert.deepEqual(missing, [], "README.md lists every command");
   const makefile = await readFile(join(ROOT, "Makefile"), "utf8");
   const targets = new Set([...makefile.matchAll(/^([a-z-]+):/gm)].map((m) => m[1]));
   const keys = new Set([...wanted["docs/configuration.md"].matchAll(/^(?:\| `([^`]+)`|## (\S+)$)/gm)].map((m) => (m[1] ?? m[2]).replaceAll("[]", "")));
@@ -150,7 +152,7 @@ test("the messages of the troubleshooting page are the program's", async () => {
   const wrong = [];
   for (const row of pages.get("docs/troubleshooting.md").matchAll(/^\| (?!message|symptom|answer|---)([^|]+) \|/gm)) {
     for (const m of row[1].matchAll(/`([^`]{16,})`/g)) {
-      for (const part of m[1].split("\u2026").map((p) => p.replace(/: Address already in use$/, "")).filter((p) => p.length > 6 && !/^mast[. ]|^SSL|^Failure when/.test(p))) {
+      for (const part of m[1].split("\u2026").map((p) => p.replace(/^: |: Address already in use$/, "")).filter((p) => p.length > 6 && !/^mast[. ]|^SSL|^Failure when/.test(p))) {
         if (!code.replaceAll("`", "").includes(part)) {
           wrong.push(`docs/troubleshooting.md: nothing says "${part}"`);
         }
