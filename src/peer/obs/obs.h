@@ -53,6 +53,7 @@ struct obs_ops {
     void (*on_up)(void *user);
     /* permanent: REFUSED. Requests under way were answered before. Comes again for each failed try. */
     void (*on_down)(void *user, const struct error *err, bool permanent);
+    /* At the end of a pass in which it changed. */
     void (*on_output)(void *user, enum obs_output output);
 };
 
@@ -60,7 +61,8 @@ struct obs_ops {
 struct obs *obs_new(struct loop *l, const struct obs_connection *connection,
                     struct tls_context *tls, const struct obs_ops *ops, void *user,
                     struct error *err);
-struct obs *obs_free(struct obs *o); /* requests are answered with -ECANCELED; returns NULL */
+/* Nothing is answered any more. NULL is fine; returns NULL. */
+struct obs *obs_free(struct obs *o);
 enum obs_state obs_state(const struct obs *o);
 enum obs_output obs_output(const struct obs *o);
 const char *obs_reason(const struct obs *o); /* why it is not UP; never NULL */
@@ -68,7 +70,7 @@ void obs_retry(struct obs *o);               /* now */
 
 /*
  * r: 0; -EREMOTEIO: OBS refused, code and text are its own (requestStatus); -ETIMEDOUT; -ENOTCONN: lost under way;
- * -EAGAIN: not UP, never sent; -ECANCELED; -EPROTO.
+ * -EAGAIN: not UP, never sent; -EPROTO.
  */
 struct obs_result {
     int r;
@@ -77,7 +79,8 @@ struct obs_result {
     struct bytes data; /* responseData as JSON text; empty when there is none */
 };
 typedef void (*obs_done_fn)(void *user, const struct obs_result *res);
-/* data: requestData, a JSON object, or empty. */
+#define OBS_CALLS_MAX 256u /* under way */
+/* data: requestData, a JSON object, or empty. done comes once, never from inside this call. */
 void obs_ask(struct obs *o, const char *request_type, struct bytes data, obs_done_fn done,
              void *user);
 
@@ -105,13 +108,16 @@ struct obs_stream_target {
 };
 /*
  * Remembers the service settings, sets a custom RTMP service, starts, and answers when OBS says STARTED (0), or STOPPED
- * instead (-ECONNREFUSED: nothing took its stream), or neither within the deadline (-ETIMEDOUT). -EBUSY when it streams
- * already, to elsewhere; a stream that already goes to the target is taken over. previous: what to put back; valid in the call.
+ * instead (-ECONNREFUSED: nothing took its stream), or neither within the deadline (-ETIMEDOUT; 0 = OBS_STREAM_TIMEOUT_MS).
+ * -EBUSY when it streams already, to elsewhere; a stream that already goes to the
+ * target is taken over. previous: what to put back, NULL when nothing was changed; valid in the call. False, and no answer:
+ * another start or stop is under way.
  */
+#define OBS_STREAM_TIMEOUT_MS 15000
 typedef void (*obs_started_fn)(void *user, const struct obs_result *res,
                                const struct obs_service *previous);
-void obs_stream_start(struct obs *o, const struct obs_stream_target *target, unsigned timeout_ms,
+bool obs_stream_start(struct obs *o, const struct obs_stream_target *target, unsigned timeout_ms,
                       obs_started_fn done, void *user);
 /* Stops, waits for STOPPED, puts previous back (NULL or without type: leaves the settings). A stopped OBS is no error. */
-void obs_stream_stop(struct obs *o, const struct obs_service *previous, unsigned timeout_ms,
+bool obs_stream_stop(struct obs *o, const struct obs_service *previous, unsigned timeout_ms,
                      obs_done_fn done, void *user);
