@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -25,6 +25,7 @@ const running = []; // shells of the section
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "mast-quickstart-"));
+  await chmod(folder, 0o777);
   await mkdir(join(folder, "bin"));
   await symlink(BIN, join(folder, "bin/mast"));
   await makeFile(join(folder, "film.mp4"), { seconds: 4 });
@@ -41,12 +42,17 @@ const here = (mast, text) =>
     .replaceAll("127.0.0.1:1936", `127.0.0.1:${mast.rtmpsPort}`)
     .replaceAll("rtmp://127.0.0.1/", `rtmp://127.0.0.1:${mast.rtmpPort}/`);
 
+// VLC does not run as root.
+const NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+
 function startShell(mast, text) {
-  const child = spawn("bash", ["-e", "-c", here(mast, text)], {
+  const command = ["bash", "-e", "-c", here(mast, text)];
+  const [program, ...args] = process.getuid() === 0 && text.startsWith("cvlc") ? [...NOBODY, ...command] : command;
+  const child = spawn(program, args, {
     cwd: folder,
     detached: true, // a group of its own, so that what it started ends with it
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, PATH: `${join(folder, "bin")}:${process.env.PATH}`, SDL_VIDEODRIVER: "dummy", SDL_AUDIODRIVER: "dummy" },
+    env: { ...process.env, HOME: folder, PATH: `${join(folder, "bin")}:${process.env.PATH}`, SDL_VIDEODRIVER: "dummy", SDL_AUDIODRIVER: "dummy" },
   });
   child.log = "";
   const keep = (d) => (child.log = (child.log + d).slice(-8192));
