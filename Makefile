@@ -9,7 +9,7 @@ JOBS          ?= $(shell nproc)
 
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/.test -prune -o -type f -print 2>/dev/null)
 
-.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install uninstall deb image deps format lint references clean
+.PHONY: run build web test test-unit test-e2e test-long bench fuzz sanitize tsan install uninstall deb image deps format lint references screenshots clean
 
 run: build
 	@tools/deps run
@@ -99,6 +99,11 @@ image:
 
 uninstall:
 	@ninja -C $(BUILD) --quiet uninstall
+
+# The pictures of the README and docs/page.md: real streams, the real pages.
+screenshots: build test/e2e/node_modules/.package-lock.json
+	@tools/deps test
+	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) node screenshots.mjs
 
 # What docs/ and mast.example.yml take from the program's own tables.
 references: build

@@ -71,6 +71,22 @@ static int check_origins(const void *member, struct error *err)
     return 0;
 }
 
+/* They go into a header of ours, where a semicolon would begin something else. */
+static int check_embedders(const void *member, struct error *err)
+{
+    const MODEL_ARRAY(char *) *list = member;
+    for (size_t i = 0; i < list->len; i++) {
+        for (const char *c = list->items[i]; *c; c++) {
+            if (*c <= ' ' || *c >= 0x7f || strchr(";,'\"", *c)) {
+                return error_set(err, -EINVAL, "",
+                                 "is no origin, such as https://www.example.org: %s",
+                                 list->items[i]);
+            }
+        }
+    }
+    return check_origins(member, err);
+}
+
 static int check_path(const void *member, struct error *err)
 {
     char *const *path = member;
@@ -140,6 +156,11 @@ static const struct model_field http_fields[] = {
         .doc =
             "Addresses and networks of your reverse proxies. Only theirs are X-Forwarded-For, X-Forwarded-Proto and "
             "Forwarded believed; from others these only end the rights of this machine."),
+    MODEL_LIST_STRING(
+        struct config_http, embed, .comma = true, .max = 32, .check = check_embedders,
+        .restart = true, .example = "https://www.example.org",
+        .doc =
+            "Pages of other sites that may show the player in a frame (/<path>?embed); * = every one. This server's own always may."),
     MODEL_STRING(struct config_http, web_dir, .restart = true,
                  .doc = "The folder with the page's files. Found by itself when not given."),
     MODEL_INT(struct config_http, max_connections, .def = "50000", .min = 1, .max = 1000000,

@@ -28,6 +28,7 @@ struct config_http {
     uint16_t port;
     MODEL_ARRAY(char *) hosts;
     MODEL_ARRAY(char *) trusted_proxies;
+    MODEL_ARRAY(char *) embed;
     char *web_dir;
     uint32_t max_connections;
     uint32_t max_connections_per_address;

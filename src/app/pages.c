@@ -13,11 +13,13 @@
 
 struct pages {
     char *dir;
-    int fd;        /* of dir: every file is opened beneath it */
-    char hsts[48]; /* the header's value; "" = none */
+    int fd;          /* of dir: every file is opened beneath it */
+    char hsts[48];   /* the header's value; "" = none */
+    char *embed_csp; /* of a player in somebody's frame */
 };
 
-/* Nothing from elsewhere, nothing inline; MSE plays blob: URLs; the WebSocket is on the page's own host. */
+/* Nothing from elsewhere, nothing inline; MSE plays blob: URLs; the WebSocket is on the page's own host. Who may frame
+ * it stands last, so that more can be added. */
 static const char csp[] =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "media-src 'self' blob:; connect-src 'self' ws: wss:; font-src 'self'; manifest-src 'self'; "
@@ -80,10 +82,22 @@ void pages_set_hsts(struct pages *p, int64_t seconds)
     }
 }
 
+void pages_set_embed(struct pages *p, char *const *origins, size_t n)
+{
+    _cleanup_(out_done) struct out o = {0};
+    out_puts(&o, csp);
+    for (size_t i = 0; i < n; i++) {
+        out_printf(&o, " %s", origins[i]);
+    }
+    free(p->embed_csp);
+    p->embed_csp = mem_strdup(out_str(&o));
+}
+
 struct pages *pages_close(struct pages *p)
 {
     if (p) {
         close(p->fd);
+        free(p->embed_csp);
         free(p->dir);
         free(p);
     }
@@ -116,7 +130,7 @@ static bool name_is_plain(const char *name)
 }
 
 static void send_file(struct pages *p, struct http_request *req, struct http_reply *reply,
-                      const char *name, const char *cache)
+                      const char *name, const char *cache, const char *policy)
 {
     struct stat st;
     int fd = name_is_plain(name) ? openat(p->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
@@ -128,7 +142,7 @@ static void send_file(struct pages *p, struct http_request *req, struct http_rep
         return;
     }
     http_reply_header(reply, "X-Content-Type-Options", "nosniff");
-    http_reply_header(reply, "Content-Security-Policy", csp);
+    http_reply_header(reply, "Content-Security-Policy", policy);
     http_reply_header(reply, "Referrer-Policy", "no-referrer");
     if (p->hsts[0] && http_request_is_tls(req)) {
         http_reply_header(reply, "Strict-Transport-Security", p->hsts);
@@ -138,7 +152,7 @@ static void send_file(struct pages *p, struct http_request *req, struct http_rep
 
 static void handle_index(void *user, struct http_request *req, struct http_reply *reply)
 {
-    send_file(user, req, reply, "index.html", "no-cache");
+    send_file(user, req, reply, "index.html", "no-cache", csp);
 }
 
 static void handle_stream_page(void *user, struct http_request *req, struct http_reply *reply)
@@ -149,18 +163,21 @@ static void handle_stream_page(void *user, struct http_request *req, struct http
         return;
     }
     /* The document is the same whether somebody publishes or not: it waits for the stream itself. */
-    send_file(user, req, reply, "index.html", "no-cache");
+    struct pages *p = user;
+    char embed[8];
+    bool framed = p->embed_csp && http_request_query_get(req, "embed", embed, sizeof(embed));
+    send_file(p, req, reply, "index.html", "no-cache", framed ? p->embed_csp : csp);
 }
 
 static void handle_asset(void *user, struct http_request *req, struct http_reply *reply)
 {
     _cleanup_free_ char *name = mem_printf("assets/%s", http_request_param(req, "name"));
-    send_file(user, req, reply, name, "public, max-age=31536000, immutable");
+    send_file(user, req, reply, name, "public, max-age=31536000, immutable", csp);
 }
 
 static void handle_root_file(void *user, struct http_request *req, struct http_reply *reply)
 {
-    send_file(user, req, reply, http_request_path(req) + 1, "public, max-age=3600");
+    send_file(user, req, reply, http_request_path(req) + 1, "public, max-age=3600", csp);
 }
 
 const struct http_route pages_routes[] = {

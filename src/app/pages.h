@@ -12,6 +12,8 @@ struct pages;
 struct pages *pages_open(const char *dir, struct error *err);
 /* Pages over TLS tell browsers to come back with HTTPS only for so long (RFC 6797); 0 = not. Before the first request. */
 void pages_set_hsts(struct pages *p, int64_t seconds);
+/* Origins of other sites that may show the player in a frame (/<path>?embed), besides our own. Before the first request. */
+void pages_set_embed(struct pages *p, char *const *origins, size_t n);
 struct pages *pages_close(struct pages *p);
 const char *pages_dir(const struct pages *p);
 

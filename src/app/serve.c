@@ -333,6 +333,9 @@ static int start_http(struct serve *s, struct error *err)
         }
         log_warn("the page: %s; serving without it", page_err.text);
     }
+    if (s->pages) {
+        pages_set_embed(s->pages, c->embed.items, c->embed.len);
+    }
     if (s->pages && s->http_tls && c->tls.certificate && !c->tls.plain) {
         pages_set_hsts(s->pages, c->tls.hsts / NS_PER_S);
     }

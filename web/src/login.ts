@@ -3,6 +3,7 @@
 // server has set its cookie; the page is then loaded anew, so that nothing is left of what it showed before.
 
 import { el, mark, setText } from "./dom.js";
+import { t } from "./i18n.js";
 
 export interface Identity {
   by: string; // "cookie": logged in; "loopback", "open", "nobody", ...
@@ -63,16 +64,16 @@ class Login {
   private readonly user = el("input", { name: "user", autocomplete: "username", autocapitalize: "none", spellcheck: "false", required: true });
   private readonly password = el("input", { name: "password", type: "password", autocomplete: "current-password", required: true });
   private readonly key = el("input", { name: "key", type: "password", autocomplete: "off", required: true });
-  private readonly byUser = el("div", { class: "fields" }, field("User", this.user), field("Password", this.password));
-  private readonly byKey = el("div", { class: "fields", hidden: true }, field("API key", this.key));
+  private readonly byUser = el("div", { class: "fields" }, field(t("login.user"), this.user), field(t("login.password"), this.password));
+  private readonly byKey = el("div", { class: "fields", hidden: true }, field(t("login.key"), this.key));
   private readonly error = el("p", { class: "error", role: "alert" });
-  private readonly submit = el("button", { class: "primary", type: "submit" }, "Log in");
-  private readonly other = el("button", { class: "link", type: "button" }, "Use an API key");
+  private readonly submit = el("button", { class: "primary", type: "submit" }, t("login.in"));
+  private readonly other = el("button", { class: "link", type: "button" }, t("login.by-key"));
   private usesKey = false;
 
   constructor(root: HTMLElement) {
     const form = el("form", { class: "login-form" }, el("h1", {}, mark(), "Mast"), this.byUser, this.byKey, this.error, this.submit, this.other);
-    const view = el("div", { class: "login", role: "dialog", "aria-modal": "true", "aria-label": "Log in" }, form);
+    const view = el("div", { class: "login", role: "dialog", "aria-modal": "true", "aria-label": t("login.in") }, form);
     form.addEventListener("submit", (e) => {
       e.preventDefault();
       void this.send();
@@ -89,7 +90,7 @@ class Login {
     this.byKey.hidden = !key;
     this.user.disabled = this.password.disabled = key;
     this.key.disabled = !key;
-    setText(this.other, key ? "Use user and password" : "Use an API key");
+    setText(this.other, t(key ? "login.by-user" : "login.by-key"));
     setText(this.error, "");
     (key ? this.key : this.user).focus();
   }
@@ -104,9 +105,9 @@ class Login {
         location.reload();
         return;
       }
-      setText(this.error, text(json["detail"]) || `The server answered ${status}.`);
+      setText(this.error, text(json["detail"]) || t("login.status", { status: String(status) }));
     } catch {
-      setText(this.error, "The server does not answer.");
+      setText(this.error, t("login.away"));
     }
     this.submit.disabled = false;
     const input = this.usesKey ? this.key : this.password;
@@ -128,7 +129,7 @@ export async function logOutEntry(): Promise<HTMLElement | null> {
   if (!me || me.by !== "cookie") {
     return null;
   }
-  const button = el("button", { class: "link logout", type: "button", title: me.name }, "Log out");
+  const button = el("button", { class: "link logout", type: "button", title: me.name }, t("login.out"));
   button.addEventListener("click", () => void logOut());
   return button;
 }

@@ -33,6 +33,16 @@ export const en = {
   "keys.snapshot": "Save the picture",
   "keys.pause": "Stop and go on",
 
+  "login.in": "Log in",
+  "login.out": "Log out",
+  "login.user": "User",
+  "login.password": "Password",
+  "login.key": "API key",
+  "login.by-key": "Use an API key",
+  "login.by-user": "Use user and password",
+  "login.away": "The server does not answer.",
+  "login.status": "The server answered {status}.",
+
   "error.away": "The server does not answer; trying again.",
 
   "unit.days": "{n} days",

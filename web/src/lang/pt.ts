@@ -35,6 +35,16 @@ export const pt: Record<Key, string> = {
   "keys.snapshot": "Salvar a imagem",
   "keys.pause": "Parar e continuar",
 
+  "login.in": "Entrar",
+  "login.out": "Sair",
+  "login.user": "Usuário",
+  "login.password": "Senha",
+  "login.key": "Chave de API",
+  "login.by-key": "Usar uma chave de API",
+  "login.by-user": "Usar usuário e senha",
+  "login.away": "O servidor não responde.",
+  "login.status": "O servidor respondeu {status}.",
+
   "error.away": "O servidor não responde; tentando de novo.",
 
   "unit.days": "{n} dias",
