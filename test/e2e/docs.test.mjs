@@ -169,3 +169,12 @@ test("every line of the service's sandbox is explained", async () => {
   const lines = [...service.matchAll(/^([A-Z][A-Za-z]+)=/gm)].map((m) => m[1]);
   assertNone(lines.filter((l) => !explained.has(l)).map((l) => `docs/hardening.md does not explain ${l}=`));
 });
+
+test("events that are documented are those that happen", async () => {
+  const named = new Set([...pages.get("docs/operation.md").matchAll(/`((?:stream|reader|config|webhook)\.[a-z]+)`/g)].map((m) => m[1]));
+  const sources = (await readdir(join(ROOT, "src"), { recursive: true })).filter((f) => /(events|webhook\w*|reload)\.c$/.test(f));
+  const code = (await Promise.all(sources.map((f) => readFile(join(ROOT, "src", f), "utf8")))).join("\n");
+  const made = new Set([...code.matchAll(/"((?:stream|reader|config|webhook)\.[a-z]+)"/g)].map((m) => m[1]));
+  made.delete("webhook.test"); // sent to one webhook that asked for it, and told in docs/webhooks.md
+  assert.deepEqual([...named].sort(), [...made].sort());
+});
