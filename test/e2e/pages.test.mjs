@@ -292,12 +292,12 @@ test("Portuguese by the browser and by the switch, kept over a reload", async ()
   const brazil = await startBrowser({ locale: "pt-BR" });
   try {
     const page = await open("/", { from: brazil });
-    await visible(page.getByRole("link", { name: "Transmissões" }));
+    await visible(page.getByRole("link", { name: "Ao vivo", exact: true }));
     assert.equal(await page.evaluate(() => document.documentElement.lang), "pt");
     await page.getByRole("button", { name: /^Idioma/ }).click();
-    await visible(page.getByRole("link", { name: "Streams" }));
+    await visible(page.getByRole("link", { name: "Streams", exact: true }));
     await page.reload();
-    await visible(page.getByRole("link", { name: "Streams" }));
+    await visible(page.getByRole("link", { name: "Streams", exact: true }));
     await page.keyboard.press("i");
     await visible(page.getByRole("link", { name: "Eventos" }));
     await page.goto(`${mast.url}/${CAMERA}`);
@@ -320,6 +320,9 @@ test("on a phone nothing is wider than the screen", async () => {
       await visible(page.locator(there).first());
       const widths = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
       assert.ok(widths[0] <= widths[1], `${where} in ${lang}: ${widths}`);
+      const nav = await page.locator(".top nav a").last().boundingBox();
+      const tools = await page.locator(".tools").boundingBox();
+      assert.ok(nav.x + nav.width <= tools.x || nav.y + nav.height <= tools.y, `${where} in ${lang}: the head of the page has no room`);
       assert.deepEqual(page.mastErrors, []);
       await page.evaluate(() => localStorage.clear());
       await page.close();

@@ -106,7 +106,7 @@ async function simple(browser, mast, hash, name, how, settleMs) {
 
 await mkdir(DIR, { recursive: true });
 const mast = await Mast.start({ config: { log: { level: "info" } } });
-const browser = await startBrowser();
+const browser = await startBrowser({ args: ["--hide-scrollbars"] });
 const folder = await mkdtemp(join(tmpdir(), "mast-shots-"));
 const programs = [];
 try {

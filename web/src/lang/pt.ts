@@ -6,7 +6,7 @@ import type { Key } from "./en.js";
 export const pt: Record<Key, string> = {
   "lang.name": "Português",
 
-  "nav.streams": "Transmissões",
+  "nav.streams": "Ao vivo",
   "nav.events": "Eventos",
   "nav.system": "Sistema",
   "nav.main": "Páginas",
