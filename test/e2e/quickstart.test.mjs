@@ -85,7 +85,10 @@ async function streams(mast) {
   return JSON.parse(reply.text).items;
 }
 
+const publishers = []; // blocks that published in this section
+
 async function publish(mast, block) {
+  publishers.push(block);
   const known = new Set((await streams(mast)).filter((s) => s.on_air).map((s) => s.path));
   const child = startShell(mast, block.text);
   await whileAlive(child, `line ${block.line} is on the air`, async () => (await streams(mast)).find((s) => s.ready && s.on_air && !known.has(s.path)));
@@ -137,7 +140,32 @@ async function configure(mast, block) {
   await mast.run();
 }
 
-const does = { publish, play, run: runToEnd, page: showPage, "mast.yml": configure };
+// On a page of another site: refused as the configuration stands, shown once it names the site.
+async function showFrame(mast, block) {
+  const site = createServer((req, reply) => reply.writeHead(200, { "Content-Type": "text/html" }).end(here(mast, block.text)));
+  await new Promise((done) => site.listen(0, "127.0.0.1", done));
+  const origin = `http://127.0.0.1:${site.address().port}`;
+  const browser = await startBrowser();
+  try {
+    const tab = await browser.newPage();
+    const frame = async () => {
+      await tab.goto(origin);
+      return tab.frames().find((f) => f !== tab.mainFrame());
+    };
+    assert.equal(await (await frame()).evaluate(() => document.querySelector("video")).catch(() => null), null);
+    mast.config.http.embed = [origin];
+    await mast.stop();
+    await mast.run();
+    await publish(mast, publishers.at(-1));
+    await (await frame()).waitForFunction(() => document.querySelector("video")?.currentTime > 0.5, null, { timeout: 60000, polling: 50 });
+  } finally {
+    await browser.close();
+    site.closeAllConnections?.();
+    site.close();
+  }
+}
+
+const does = { frame: showFrame, publish, play, run: runToEnd, page: showPage, "mast.yml": configure };
 
 const sections = page.split(/^(?=## )/m).slice(1);
 let line = page.slice(0, page.indexOf(sections[0])).split("\n").length - 1;
