@@ -234,8 +234,14 @@ test("a program of the operator's is asked, and its answer counts", async () => 
     door.close();
     door.closeAllConnections();
   }
-  // Nobody answers any more: refused.
-  const late = publishFfmpeg(`${mast.rtmp("live/door")}?user=studio&pass=callback-pass`);
+  // Nobody answers any more: what was answered a moment ago still counts, another question is refused.
+  const kept = publishFfmpeg(`${mast.rtmp("live/door")}?user=studio&pass=callback-pass`);
+  try {
+    await mast.onAir("live/door");
+  } finally {
+    await stopChild(kept, "SIGKILL");
+  }
+  const late = publishFfmpeg(`${mast.rtmp("live/door")}?user=studio&pass=callback-pass&n=2`);
   assert.notEqual((await exitOf(late)).code, 0);
   assert.doesNotMatch(mast.log, /callback-pass/);
 });
