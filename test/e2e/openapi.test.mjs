@@ -2,7 +2,10 @@
 // The OpenAPI document is one, and the program does what it says: every answer that can be had is documented and of its shape.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
+import { promisify } from "node:util";
 
 import { Validator } from "@seriousme/openapi-schema-validator";
 import addFormats from "ajv-formats";
@@ -139,6 +142,25 @@ test("what is made, deleted, reloaded and refused answers as documented", async 
   await hold("get", "/live/.hidden/index.m3u8", { operation: "/{path}/index.m3u8", status: 400 });
   await hold("get", "/live/cam1/mse", { operation: "/{path}/mse", status: 426 });
   await hold("get", "/live/cam1/mse?start=never", { operation: "/{path}/mse", status: 400 });
+});
+
+test("the examples of docs/api.md are calls that the server understands", async () => {
+  const made = await hold("post", "/api/v1/keys", { body: { scopes: ["admin"] }, status: 201 });
+  const text = await readFile(new URL("../../docs/api.md", import.meta.url), "utf8");
+  const examples = [...text.matchAll(/^### ([A-Z]+) (\S+)$[^]*?(?=^##)/gm)];
+  let run = 0;
+  for (const [section, method, path] of examples) {
+    const call = section.match(/```sh\n(curl .*)\n```/)?.[1];
+    if (call) {
+      const script = `${call.replace("http://127.0.0.1:8888", mast.url)} -s -o /dev/null -w '%{http_code}' --max-time ${call.includes(" -N ") ? 1 : 30} || [ $? = 28 ]`;
+      const { stdout } = await promisify(execFile)("bash", ["-c", script], { env: { ...process.env, MAST_KEY: made.key } });
+      assert.ok(doc.paths[path][method.toLowerCase()].responses[stdout], `${call}: ${stdout}`);
+      // 401 and 403 would mean that nothing was tried. The password of the login example is nobody's.
+      assert.ok(!["401", "403"].includes(stdout) || path === "/api/v1/session" || path.startsWith("/{path}"), `${call}: ${stdout}`);
+      run++;
+    }
+  }
+  assert.ok(run >= 20, `${run} examples`);
 });
 
 // Last: with a user, this machine has no right of its own.
