@@ -326,6 +326,14 @@ static int check_config(void *obj, struct error *err)
             }
         }
     }
+    for (size_t i = 0; i < c->hooks.len; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(c->hooks.items[i].name, c->hooks.items[k].name) == 0) {
+                return error_set(err, -EINVAL, "hooks", "two are called '%s'",
+                                 c->hooks.items[i].name);
+            }
+        }
+    }
     return 0;
 }
 
@@ -353,6 +361,8 @@ static const struct model_field config_fields[] = {
     MODEL_STRUCT(struct config, outgoing, &outgoing_model, .doc = "Where this server connects to."),
     MODEL_LIST_STRUCT(struct config, webhooks, &webhook_file_model, .max = 64,
                       .doc = "Events are sent to these by POST, signed; docs/webhooks.md."),
+    MODEL_LIST_STRUCT(struct config, hooks, &hook_model, .max = HOOKS_MAX,
+                      .doc = "Programs that run on events; docs/hooks.md."),
     MODEL_STRUCT(struct config, demo, &demo_model, .doc = "The picture of `mast serve --demo`."),
 };
 const struct model config_model =

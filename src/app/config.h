@@ -8,6 +8,7 @@
 #include "engine/stream.h"
 #include "service/access/access.h"
 #include "service/access/guard.h"
+#include "service/hook/hook.h"
 #include "service/webhook/webhook.h"
 
 struct config_log {
@@ -99,6 +100,7 @@ struct config {
     struct access_config access;
     struct config_outgoing outgoing;
     MODEL_ARRAY(struct webhook) webhooks;
+    MODEL_ARRAY(struct hook) hooks;
 };
 extern const struct model config_model;
 

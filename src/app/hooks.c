@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "service/hook/hook_service.h"
 #include "service/webhook/webhook_service.h"
 
 LOG_TOPIC(topic, "hooks");
@@ -10,6 +11,7 @@ LOG_TOPIC(topic, "hooks");
 struct hooks {
     struct seal_ring *ring; /* NULL: no key */
     struct webhook_service *webhooks;
+    struct hook_service *programs;
 };
 
 void hooks_configure(struct hooks *h, const struct config *config)
@@ -18,6 +20,7 @@ void hooks_configure(struct hooks *h, const struct config *config)
     /* Each range was checked when the configuration was read. */
     (void)net_guard_init(&guard, config->outgoing.allow.items, config->outgoing.allow.len, NULL);
     webhook_service_configure(h->webhooks, config->webhooks.items, config->webhooks.len, &guard);
+    hook_service_configure(h->programs, config->hooks.items, config->hooks.len);
 }
 
 int hooks_start(const struct config *config, const struct hooks_target *target, struct hooks **ret,
@@ -37,6 +40,7 @@ int hooks_start(const struct config *config, const struct hooks_target *target, 
         .ring = h->ring,
     };
     h->webhooks = webhook_service_new(&wc);
+    h->programs = hook_service_new(target->control, target->events);
     hooks_configure(h, config);
     return webhook_service_load(h->webhooks, err);
 }
@@ -45,11 +49,18 @@ void hooks_mount(struct hooks *h, struct http_server *http, struct metrics *metr
 {
     http_server_mount(http, webhook_routes, webhook_routes_n, h->webhooks);
     metrics_add(metrics, webhook_metrics, h->webhooks);
+    metrics_add(metrics, hook_metrics, h->programs);
+}
+
+void hooks_stop(struct hooks *h, void (*done)(void *user), void *user)
+{
+    hook_service_stop(h->programs, done, user);
 }
 
 void hooks_close(struct hooks *h)
 {
     if (h) {
+        h->programs = hook_service_free(h->programs);
         webhook_service_stop(h->webhooks);
     }
 }

@@ -69,7 +69,7 @@ static int on_changed(const struct model_visit *v, void *user)
     d->streams |= is_in(v->path, "streams");
     d->access |= is_in(v->path, "access");
     d->hosts |= is_in(v->path, "http.hosts") || is_in(v->path, "http.trusted_proxies");
-    d->hooks |= is_in(v->path, "outgoing") || is_in(v->path, "webhooks");
+    d->hooks |= is_in(v->path, "outgoing") || is_in(v->path, "webhooks") || is_in(v->path, "hooks");
     d->http |= is_in(v->path, "http.address") || is_in(v->path, "http.port");
     d->rtmp |= is_in(v->path, "rtmp.address") || is_in(v->path, "rtmp.port");
     d->rtmps |= is_in(v->path, "rtmps.address") || is_in(v->path, "rtmps.port");
@@ -358,7 +358,8 @@ static void handle_reload(void *user, struct http_request *req, struct http_repl
 }
 
 static const struct http_doc_problem reload_problems[] = {
-    {422, "invalid-configuration", "`field` and `detail` say where and what, and nothing has changed"},
+    {422, "invalid-configuration",
+     "`field` and `detail` say where and what, and nothing has changed"},
     {.status = 0},
 };
 static const struct http_route_doc reload_doc = {

@@ -455,10 +455,16 @@ void serve_run(struct serve *s)
     loop_run(s->control);
 }
 
-static void on_demo_stopped(void *user)
+static void on_hooks_stopped(void *user)
 {
     struct serve *s = user;
     loop_stop(s->control);
+}
+
+static void on_demo_stopped(void *user)
+{
+    struct serve *s = user;
+    hooks_stop(s->hooks, on_hooks_stopped, s);
 }
 
 void serve_stop(struct serve *s)
@@ -472,7 +478,7 @@ void serve_stop(struct serve *s)
     if (s->demo) {
         demo_stop(s->demo, on_demo_stopped, s);
     } else {
-        loop_stop(s->control);
+        on_demo_stopped(s);
     }
 }
 

@@ -171,10 +171,10 @@ test("every line of the service's sandbox is explained", async () => {
 });
 
 test("events that are documented are those that happen", async () => {
-  const named = new Set([...pages.get("docs/operation.md").matchAll(/`((?:stream|reader|config|webhook)\.[a-z]+)`/g)].map((m) => m[1]));
-  const sources = (await readdir(join(ROOT, "src"), { recursive: true })).filter((f) => /(events|webhook\w*|reload)\.c$/.test(f));
+  const named = new Set([...pages.get("docs/operation.md").matchAll(/`((?:stream|reader|config|webhook|hook)\.[a-z]+)`/g)].map((m) => m[1]));
+  const sources = (await readdir(join(ROOT, "src"), { recursive: true })).filter((f) => /(events|w?e?b?hook\w*|reload)\.c$/.test(f));
   const code = (await Promise.all(sources.map((f) => readFile(join(ROOT, "src", f), "utf8")))).join("\n");
-  const made = new Set([...code.matchAll(/"((?:stream|reader|config|webhook)\.[a-z]+)"/g)].map((m) => m[1]));
+  const made = new Set([...code.matchAll(/"((?:stream|reader|config|webhook|hook)\.[a-z]+)"/g)].map((m) => m[1]));
   made.delete("webhook.test"); // sent to one webhook that asked for it, and told in docs/webhooks.md
   assert.deepEqual([...named].sort(), [...made].sort());
 });
