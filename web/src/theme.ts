@@ -6,6 +6,7 @@ import { recall, remember } from "./store.js";
 export type Theme = "auto" | "light" | "dark";
 
 const ORDER: readonly Theme[] = ["auto", "light", "dark"];
+const PAPER = { light: "#f5f5f2", dark: "#0f1012" };
 const system = window.matchMedia("(prefers-color-scheme: dark)");
 
 let chosen: Theme = "auto";
@@ -13,6 +14,9 @@ let chosen: Theme = "auto";
 function apply(): void {
   const dark = chosen === "dark" || (chosen === "auto" && system.matches);
   document.documentElement.dataset["theme"] = dark ? "dark" : "light";
+  for (const meta of document.querySelectorAll<HTMLMetaElement>("meta[name=theme-color]")) {
+    meta.content = dark ? PAPER.dark : PAPER.light; // what phones paint around the page
+  }
 }
 
 export function startTheme(): void {
