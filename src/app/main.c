@@ -10,6 +10,7 @@ const struct command *const commands[] = {
     &command_user,
     &command_webhook,
     &command_reload,
+    &command_upgrade,
     &command_event,
     &command_doctor,
     &command_version,

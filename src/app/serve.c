@@ -288,6 +288,9 @@ static void mount(struct serve *s)
     metrics_add(s->metrics, events_metrics, s->events);
     http_server_mount(s->http, events_routes, events_routes_n, s->events);
     hooks_mount(s->hooks, s->http, s->metrics);
+    if (s->upgrade) {
+        http_server_mount(s->http, upgrade_routes, upgrade_routes_n, s->upgrade);
+    }
     http_server_mount(s->http, reload_routes, reload_routes_n, s->reload);
     http_server_mount(s->http, openapi_routes, openapi_routes_n, &s->openapi);
     if (s->pages) {
@@ -320,6 +323,14 @@ static void start_reload(struct serve *s)
     s->reload = reload_new(&target);
 }
 
+static void on_may_upgrade(void *user)
+{
+    struct serve *s = user;
+    log_info("another program takes over");
+    s->upgrading = true;
+    serve_stop(s);
+}
+
 static int start_http(struct serve *s, struct error *err)
 {
     const struct config_http *c = &s->config->http;
@@ -343,6 +354,11 @@ static int start_http(struct serve *s, struct error *err)
     s->http = http_server_new(&hc, s->control);
     start_hls(s);
     start_reload(s);
+    if (s->upgrade) {
+        const struct upgrade_target target = {
+            .control = s->control, .file = s->config_file, .accepted = on_may_upgrade, .user = s};
+        upgrade_bind(s->upgrade, &target);
+    }
     mount(s);
     struct listener_config lc = {
         .address = c->address,
@@ -375,19 +391,13 @@ static void on_hangup(uv_signal_t *signal, int number)
     notify_ready(s->notify, s->loops, s->n_loops);
 }
 
-static void on_may_upgrade(void *user)
-{
-    struct serve *s = user;
-    log_info("another program takes over");
-    s->upgrading = true;
-    serve_stop(s);
-}
-
 static void on_upgrade(uv_signal_t *signal, int number)
 {
     struct serve *s = signal->data;
     log_info("asked to make way for another program");
-    upgrade_check(s->upgrade, s->control, s->config_file, on_may_upgrade, s);
+    if (s->upgrade) {
+        upgrade_ask(s->upgrade);
+    }
 }
 
 static void start_signals(struct serve *s)

@@ -4,6 +4,7 @@
 #include "app/command.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/http_doc.h"
 #include "io/proc.h"
 
 #include <errno.h>
@@ -25,8 +26,9 @@ struct upgrade {
     unsigned n_env;
     struct proc *check;
     const char *argv[4];
-    void (*done)(void *user);
-    void *user;
+    struct upgrade_target target;
+    struct http_reply *reply;  /* who asked by the API and waits; NULL = nobody */
+    char said[ERROR_TEXT_MAX]; /* the last that the check said */
 };
 
 static bool is_handed_over(const char *variable)
@@ -65,7 +67,32 @@ struct upgrade *upgrade_free(struct upgrade *u)
 
 static void on_line(void *user, const char *line)
 {
+    struct upgrade *u = user;
+    snprintf(u->said, sizeof(u->said), "%s", line);
     log_error("the program that is to take over says: %s", line);
+}
+
+/* To who asked by the API. */
+static void answer(struct upgrade *u, int status, const char *code, const char *text)
+{
+    struct http_reply *reply = TAKE_PTR(u->reply);
+    struct error err = {0};
+    if (!reply) {
+        return;
+    }
+    if (!code) {
+        struct buf *body = buf_from_str("{}");
+        http_reply_send(reply, status, "application/json", &body);
+        return;
+    }
+    error_set(&err, -EINVAL, "", "%s", text);
+    http_reply_problem(reply, status, code, &err);
+}
+
+static void refused(struct upgrade *u, const char *why)
+{
+    log_error("%s does not take over: %s; this one goes on", u->program, why);
+    answer(u, 422, "refused", u->said[0] ? u->said : why);
 }
 
 static void on_exit_of_check(void *user, const struct proc_exit *e)
@@ -73,38 +100,89 @@ static void on_exit_of_check(void *user, const struct proc_exit *e)
     struct upgrade *u = user;
     bool ok = e->err.code == 0;
     if (!ok) {
-        log_error("%s does not take over: %s; this one goes on", u->program, e->err.text);
+        refused(u, e->err.text);
     }
     u->check = proc_free(u->check);
     if (ok) {
-        u->done(u->user);
+        answer(u, 202, NULL, NULL);
+        u->target.accepted(u->target.user);
     }
 }
 
 static const struct proc_ops check_ops = {.on_line = on_line, .on_exit = on_exit_of_check};
 
-void upgrade_check(struct upgrade *u, struct loop *control, const char *file,
-                   void (*done)(void *user), void *user)
+void upgrade_bind(struct upgrade *u, const struct upgrade_target *target)
+{
+    u->target = *target;
+}
+
+void upgrade_ask(struct upgrade *u)
 {
     struct error err = {0};
     if (u->check) {
         return;
     }
-    u->done = done;
-    u->user = user;
+    u->said[0] = '\0';
     u->argv[0] = u->program;
     u->argv[1] = "check";
-    u->argv[2] = file;
+    u->argv[2] = u->target.file;
     const struct proc_spec spec = {.name = "mast check", .argv = u->argv, .env = u->env};
-    if (proc_start(control, &spec, &check_ops, u, &u->check, &err) < 0) {
-        log_error("%s cannot be asked: %s; this one goes on", u->program, err.text);
+    if (proc_start(u->target.control, &spec, &check_ops, u, &u->check, &err) < 0) {
+        refused(u, err.text);
     }
 }
 
 void upgrade_cancel(struct upgrade *u)
 {
     u->check = proc_free(u->check);
+    answer(u, 503, "ending", "the server is ending");
 }
+
+/* ---- the API ---- */
+
+static void handle_upgrade(void *user, struct http_request *req, struct http_reply *reply)
+{
+    struct upgrade *u = user;
+    if (u->check) {
+        struct error err = {0};
+        error_set(&err, -EBUSY, "", "it is being asked already");
+        http_reply_problem(reply, 409, "under-way", &err);
+        return;
+    }
+    log_info("asked by the API to make way for another program");
+    u->reply = reply;
+    upgrade_ask(u);
+}
+
+static const struct http_doc_problem problems[] = {
+    {409, "under-way", "somebody else asked a moment ago"},
+    {422, "refused", "the program at the server's path does not take the configuration"},
+    {503, "ending", "the server is ending"},
+    {.status = 0},
+};
+static const struct http_route_doc upgrade_doc = {
+    .text =
+        "The program that now lies at the server's path checks the configuration. When it accepts, this one ends its "
+        "sessions and becomes it; listening sockets stay open. `started` of `/api/v1/version` tells when it has.",
+    .status = 202,
+    .reply_type = "application/json",
+    .reply_text = "The other program takes over",
+    .problems = problems,
+};
+
+const struct http_route upgrade_routes[] = {
+    {
+        .method = HTTP_POST,
+        .kind = HTTP_ROUTE_CONTROL,
+        .pattern = "/api/v1/upgrade",
+        .handle = handle_upgrade,
+        .max_body_bytes = 4096,
+        .summary = "Becomes the program that was installed over this one",
+        .doc = &upgrade_doc,
+        .scope = "admin",
+    },
+};
+const unsigned upgrade_routes_n = ARRAY_LEN(upgrade_routes);
 
 int upgrade_exec(struct upgrade *u, const char *const *args, const int *fds, unsigned n_fds)
 {

@@ -452,3 +452,25 @@ test("upgrade: another program takes over the sockets; nobody is refused, the pu
     await mast.close();
   }
 });
+
+test("mast upgrade returns when the other program answers, or says why it does not take over", async () => {
+  const mast = await Mast.start({ config: { watch: false } });
+  const upgrade = (...args) => spawnSync(process.env.MAST_BIN, ["upgrade", "--url", mast.url, ...args], { encoding: "utf8" });
+  try {
+    const before = await started(mast);
+    await writeConfig(mast, (c) => (c.nonsense = 1));
+    const refused = upgrade();
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /nonsense/);
+    assert.equal(await started(mast), before);
+    await writeConfig(mast, (c) => delete c.nonsense);
+    const done = upgrade("--json");
+    assert.equal(done.status, 0, done.stderr);
+    assert.deepEqual(Object.keys(JSON.parse(done.stdout)), ["before", "after"]);
+    // The first attempt may go to a connection of the old one that this process has kept.
+    await eventually("another answers", async () => (await started(mast)) !== before);
+    assert.match(upgrade().stdout, /^\d\S* -> \d\S*\n$/);
+  } finally {
+    await mast.close();
+  }
+});
