@@ -53,7 +53,7 @@ test/e2e/node_modules/.package-lock.json: test/e2e/package-lock.json
 
 # What takes minutes and hours, or programs of some size (OBS, VLC): all parts in order, or `make test-long LONG="vlc soak"`.
 test-long: test-unit test/e2e/node_modules/.package-lock.json
-	@tools/deps test-long
+	@tools/deps test-long deb
 	@MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) tools/test-long $(LONG)
 
 bench: build

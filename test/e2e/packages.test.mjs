@@ -143,6 +143,21 @@ test("bash, zsh and fish complete commands, options, files and the streams of a 
   }
 });
 
+test("a health check finds the server where the configuration says it is, also behind a self-made certificate", async () => {
+  const ready = (config) => run(BIN, ["doctor", "--ready"], { env: { ...process.env, MAST_CONFIG: config } });
+  const server = await Mast.start({ config: { http: { tls: { enabled: true } } } });
+  const { configFile } = server;
+  try {
+    assert.deepEqual(await ready(configFile), { stdout: "", stderr: "" });
+    await server.stop();
+    const refused = await ready(configFile).then(() => assert.fail("it is ready"), (e) => e);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /https:\/\/127\.0\.0\.1:/);
+  } finally {
+    await server.close();
+  }
+});
+
 async function filesBelow(dir) {
   const all = await readdir(dir, { recursive: true, withFileTypes: true });
   return all.filter((e) => !e.isDirectory()).map((e) => join(e.parentPath ?? e.path, e.name).slice(dir.length + 1));
