@@ -20,9 +20,9 @@ const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 360, height: 740 };
 
 // Films of FILM_S seconds, made once and sent again and again, so that the machine has time for the browser.
-const FILM_S = 24;
+const FILM_S = 12;
 const STREAMS = [
-  { path: "studio/camera-1", video: "gradients=size=1280x720:rate=25:c0=0x0b3954:c1=0xff6663:c2=0xffd166:c3=0x118ab2:nb_colors=4:speed=0.02:duration=600", gop: 50, rate: "2500k" },
+  { path: "studio/camera-1", video: "gradients=size=640x360:rate=25:c0=0x0b3954:c1=0xff6663:c2=0xffd166:c3=0x118ab2:nb_colors=4:speed=0.02:duration=600,scale=1280:720", gop: 50, rate: "2500k" },
   { path: "studio/camera-2", video: "mandelbrot=size=640x360:rate=25:start_scale=0.5:end_scale=0.05:end_pts=600:maxiter=600", gop: 25, rate: "1200k" },
   { path: "stage/wide", video: "life=size=160x90:mold=18:rate=12.5:ratio=0.2:random_seed=7:death_color=0x1d4e5f:life_color=0xffd9a0:mold_color=0x0e2a36,scale=1280:720:flags=neighbor", gop: 25, rate: "1800k" },
   { path: "stage/test-card", video: "smptehdbars=size=1280x720:rate=25", gop: 100, rate: "400k" },
@@ -126,7 +126,7 @@ try {
   programs.push(player);
   await sleep(Number(process.env.MAST_SHOTS_WARM_S ?? 60) * 1000); // graphs of a minute
   const looks = ALL
-    ? [["", { dark: true }], ["-light", { dark: false }], ["-phone", { dark: true, size: PHONE }], ["-pt", { dark: false, lang: "pt" }]]
+    ? [["-phone", { dark: true, size: PHONE }], ["-pt", { dark: false, lang: "pt" }], ["", { dark: true }], ["-light", { dark: false }]]
     : [["", { dark: true }]];
   for (const [suffix, how] of looks) {
     await wall(browser, mast, `wall${suffix}`, how);
