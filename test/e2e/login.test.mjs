@@ -3,14 +3,18 @@
 // somebody points here, a proxy in front, and what a changed user ends.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createServer, request } from "node:http";
+import { dirname, resolve } from "node:path";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import { startBrowser, waitPlaying } from "./lib/browser.mjs";
 import { publishFfmpeg } from "./lib/ffmpeg.mjs";
 import { eventually, exitOf, Mast, stopChild } from "./lib/mast.mjs";
 import { WebSocketClient } from "./lib/ws.mjs";
 
+const BIN = process.env.MAST_BIN ?? resolve(dirname(fileURLToPath(import.meta.url)), "../../build/src/app/mast");
 const BOSS = { user: "boss", password: "boss-password-1" };
 const EYE = { user: "eye", password: "eyes-password-1" };
 const USERS = [
@@ -146,6 +150,40 @@ test("the page asks, lists, plays, and forgets", async () => {
   } finally {
     await browser.close();
   }
+});
+
+// `mast user ...` with a password on its standard input: {code, out, err}.
+function userCommand(args, password = "") {
+  const child = spawn(BIN, ["user", ...args], { env: { ...process.env, MAST_URL: `http://${BOSS.user}:${BOSS.password}@127.0.0.1:${mast.httpPort}` } });
+  let [out, err] = ["", ""];
+  child.stdout.on("data", (d) => (out += d));
+  child.stderr.on("data", (d) => (err += d));
+  child.stdin.on("error", () => {}); // those that ask for no password may have ended
+  child.stdin.end(`${password}\n`);
+  return new Promise((done) => child.on("close", (code) => done({ code, out, err })));
+}
+
+test("users by the command: made, used, changed, deleted; the file's are not its business", async () => {
+  const guest = { user: "guest", password: "guests-password-1" };
+  assert.equal((await userCommand(["add", "guest", "--read", "live/*"], guest.password)).code, 0);
+  const cookie = await logIn(guest);
+  assert.equal(await status("GET", "/live/cam/index.m3u8", { headers: { cookie } }), 200);
+  assert.match((await userCommand(["ls"])).out, /guest +api +watch live\/\*/);
+  assert.equal((await userCommand(["passwd", "guest"], "another-password-1")).code, 0);
+  assert.equal(await status("GET", "/live/cam/index.m3u8", { headers: { cookie } }), 401);
+  const managed = await userCommand(["passwd", "eye"], "another-password-1");
+  assert.equal(managed.code, 1);
+  assert.match(managed.err, /configuration file.*409/);
+  assert.equal((await userCommand(["rm", "guest"])).code, 0);
+  assert.doesNotMatch((await userCommand(["ls"])).out, /guest/);
+
+  // A hash in the file opens as the password did.
+  const { out } = await userCommand(["hash"], "hashed-password-1");
+  assert.match(out, /^scrypt:14:8:1:[A-Za-z0-9_-]{22}:[A-Za-z0-9_-]{43}\n$/);
+  mast.config.access.users = [...USERS, { name: "hashed", password: out.trim(), read: "*" }];
+  await mast.writeConfig();
+  await eventually("the file is read", async () => (await ask("POST", "/api/v1/session", { body: { user: "hashed", password: "hashed-password-1" } })).status === 200);
+  assert.doesNotMatch(mast.log, /password-1|scrypt:/);
 });
 
 // As nginx does it: appends who asked, and says how. `said` is what the client claims of itself.
