@@ -151,7 +151,8 @@ test("the examples of docs/api.md are calls that the server understands", async 
   let run = 0;
   for (const [section, method, path] of examples) {
     const call = section.match(/```sh\n(curl .*)\n```/)?.[1];
-    if (call) {
+    // The upgrade would end what the others ask; operation.test.mjs has it.
+    if (call && path !== "/api/v1/upgrade") {
       const script = `${call.replace("http://127.0.0.1:8888", mast.url)} -s -o /dev/null -w '%{http_code}' --max-time ${call.includes(" -N ") ? 1 : 30} || [ $? = 28 ]`;
       const { stdout } = await promisify(execFile)("bash", ["-c", script], { env: { ...process.env, MAST_KEY: made.key } });
       assert.ok(doc.paths[path][method.toLowerCase()].responses[stdout], `${call}: ${stdout}`);
