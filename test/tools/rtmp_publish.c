@@ -7,7 +7,8 @@
  *   ffmpeg ... -movflags empty_moov+default_base_moof+frag_keyframe x.mp4
  *   rtmp_publish [--fast] [--loop N] [--enhanced] rtmp://127.0.0.1/live/x x.mp4
  *
- * --fast sends without waiting for the clock; --enhanced names H.264 and AAC by FourCC too. Exit 0 = all was sent.
+ * --fast sends without waiting for the clock; --enhanced names H.264 and AAC by FourCC too. The second and later tracks of a
+ * kind go as E-RTMP multitrack, each in messages of its own. Exit 0 = all was sent.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -43,9 +44,38 @@ static const char *const FOURCCS[CODEC_N] = {
     [CODEC_AAC] = "mp4a",  [CODEC_OPUS] = "Opus", [CODEC_MP3] = ".mp3",
 };
 
-static bool is_legacy(const struct publisher *p, enum codec c)
+/* Of multitrack: how many of its kind are before it in the file. */
+static uint8_t track_id(const struct publisher *p, unsigned track)
 {
-    return !p->enhanced && (c == CODEC_H264 || c == CODEC_AAC);
+    uint8_t id = 0;
+    for (unsigned i = 0; i < track; i++) {
+        if (codec_kind(p->file.tracks[i].codec) == codec_kind(p->file.tracks[track].codec)) {
+            id++;
+        }
+    }
+    return id;
+}
+
+static bool is_legacy(const struct publisher *p, unsigned track)
+{
+    enum codec c = p->file.tracks[track].codec;
+    return !p->enhanced && track_id(p, track) == 0 && (c == CODEC_H264 || c == CODEC_AAC);
+}
+
+/* flags: ExHeader and frame type, or sound format 9. Tracks but the first are multitrack messages of one track each. */
+static void put_ex_head(struct publisher *p, unsigned track, unsigned flags, unsigned packet_type)
+{
+    enum codec c = p->file.tracks[track].codec;
+    uint8_t id = track_id(p, track);
+    if (id == 0) {
+        out_u8(&p->body, (uint8_t)(flags | packet_type));
+        out_puts(&p->body, FOURCCS[c]);
+        return;
+    }
+    out_u8(&p->body, (uint8_t)(flags | (codec_kind(c) == TRACK_VIDEO ? 6 : 5)));
+    out_u8(&p->body, (uint8_t)packet_type); /* OneTrack */
+    out_puts(&p->body, FOURCCS[c]);
+    out_u8(&p->body, id);
 }
 
 static void put_cts(struct out *o, int64_t cts_ns)
@@ -72,18 +102,18 @@ static void put_opus_head(struct out *o, struct bytes dops)
     out_bytes(o, rd_bytes(&r, rd_left(&r)));
 }
 
-static void send_config(struct publisher *p, const struct mp4_track *t, uint32_t timestamp)
+static void send_config(struct publisher *p, unsigned track, uint32_t timestamp)
 {
+    const struct mp4_track *t = &p->file.tracks[track];
     const bool video = codec_kind(t->codec) == TRACK_VIDEO;
     p->body.len = 0;
-    if (is_legacy(p, t->codec)) {
+    if (is_legacy(p, track)) {
         out_u16be(&p->body, video ? 0x1700 : 0xaf00);
         if (video) {
             put_cts(&p->body, 0);
         }
     } else {
-        out_u8(&p->body, 0x90); /* ExHeader and key frame, or sound format 9; SequenceStart */
-        out_puts(&p->body, FOURCCS[t->codec]);
+        put_ex_head(p, track, 0x90, 0); /* key frame; SequenceStart */
     }
     if (t->codec == CODEC_OPUS) {
         put_opus_head(&p->body, t->config);
@@ -101,7 +131,7 @@ static void send_sample(struct publisher *p, const struct mp4_sample *s, int64_t
     const bool video = codec_kind(codec) == TRACK_VIDEO;
     const bool has_cts = codec == CODEC_H264 || codec == CODEC_HEVC;
     p->body.len = 0;
-    if (is_legacy(p, codec)) {
+    if (is_legacy(p, s->track)) {
         out_u16be(&p->body, !video ? 0xaf01 : s->key ? 0x1701 : 0x2701);
         if (video) {
             put_cts(&p->body, s->cts_ns);
@@ -109,14 +139,12 @@ static void send_sample(struct publisher *p, const struct mp4_sample *s, int64_t
     } else if (video) {
         /* CodedFramesX where there is no composition time to say, CodedFrames else. */
         const bool x = has_cts && s->cts_ns == 0;
-        out_u8(&p->body, (uint8_t)(0x80 | (s->key ? 1 : 2) << 4 | (x ? 3 : 1)));
-        out_puts(&p->body, FOURCCS[codec]);
+        put_ex_head(p, s->track, 0x80u | (s->key ? 1u : 2u) << 4, x ? 3 : 1);
         if (has_cts && !x) {
             put_cts(&p->body, s->cts_ns);
         }
     } else {
-        out_u8(&p->body, 0x91);
-        out_puts(&p->body, FOURCCS[codec]);
+        put_ex_head(p, s->track, 0x90, 1);
     }
     out_bytes(&p->body, s->data);
     rtmp_client_send(p->client, video ? RTMP_VIDEO : RTMP_AUDIO,
@@ -133,10 +161,13 @@ static void send_metadata(struct publisher *p)
         const double fourcc = (double)((uint32_t)f[0] << 24 | (uint32_t)f[1] << 16 |
                                        (uint32_t)f[2] << 8 | (uint32_t)f[3]);
         const bool video = codec_kind(t->codec) == TRACK_VIDEO;
+        if (track_id(p, i) > 0) {
+            continue; /* metadata knows one of each kind */
+        }
         amf_put_member_number(&meta, video ? "videocodecid" : "audiocodecid",
-                              !is_legacy(p, t->codec) ? fourcc
-                              : video                 ? 7
-                                                      : 10);
+                              !is_legacy(p, i) ? fourcc
+                              : video          ? 7
+                                               : 10);
         if (video) {
             amf_put_member_number(&meta, "width", t->width);
             amf_put_member_number(&meta, "height", t->height);
@@ -187,7 +218,7 @@ static void on_started(void *user)
     p->begun_ns = clock_mono_ns();
     send_metadata(p);
     for (unsigned i = 0; i < p->file.n_tracks; i++) {
-        send_config(p, &p->file.tracks[i], 0);
+        send_config(p, i, 0);
     }
     loop_timer_start(p->timer, 0);
 }

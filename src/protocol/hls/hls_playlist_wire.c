@@ -419,52 +419,76 @@ static bool is_video(const struct hls_mux *m, unsigned t)
            hls_track_is_listed(m, t);
 }
 
-static void put_audio_group(struct writer *w)
+/*
+ * Renditions of one codec are one group, named after the first of them: a variant names the codecs of its group, so that a
+ * player which lacks one of them takes the variant with the other (RFC 8216bis 4.4.6.2).
+ */
+static unsigned group_of(const struct hls_mux *m, unsigned track)
 {
-    const char *chosen = "YES";
+    unsigned t = 0;
+    while (!is_audio(m, t) ||
+           strcmp(m->tracks[t].params->rfc6381, m->tracks[track].params->rfc6381) != 0) {
+        t++;
+    }
+    return t;
+}
+
+static void put_audio_groups(struct writer *w)
+{
+    unsigned n = 0;
     for (w->track = 0; w->track < TRACKS_MAX; w->track++) {
         if (!is_audio(w->m, w->track)) {
             continue;
         }
+        unsigned group = group_of(w->m, w->track);
         out_printf(w->o,
-                   "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"Audio %u\",DEFAULT=%s,"
+                   "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio%u\",NAME=\"Audio %u\",DEFAULT=%s,"
                    "AUTOSELECT=YES,CHANNELS=\"%u\",URI=\"~hls/",
-                   w->track + 1, chosen, w->m->tracks[w->track].params->channels);
+                   group + 1, ++n, group == w->track ? "YES" : "NO",
+                   w->m->tracks[w->track].params->channels);
         put_uri(w, HLS_PLAYLIST, 0, 0);
         out_puts(w->o, "\"\n");
-        chosen = "NO";
     }
 }
 
-/* One variant: its own track, and with video the audio group, of which a player takes one. */
-static void put_variant(struct writer *w, bool with_audio)
+/* One variant: its own track, and with video a group of sound, of which a player takes one. group: TRACKS_MAX = none. */
+static void put_variant(struct writer *w, unsigned group)
 {
     const struct track_params *p = w->m->tracks[w->track].params;
     struct rate sum = measure(w->m, w->track);
     struct rate sound = {0};
-    _cleanup_(out_done) struct out codecs = {0};
-    out_puts(&codecs, p->rfc6381);
+    bool with_audio = group < TRACKS_MAX;
     for (unsigned t = 0; t < TRACKS_MAX && with_audio; t++) {
-        if (is_audio(w->m, t)) {
-            const char *codec = w->m->tracks[t].params->rfc6381;
+        if (is_audio(w->m, t) && group_of(w->m, t) == group) {
             struct rate r = measure(w->m, t);
             sound.peak = MAX(sound.peak, r.peak);
             sound.average = MAX(sound.average, r.average);
-            if (!strstr(out_str(&codecs), codec)) {
-                out_printf(&codecs, ",%s", codec);
-            }
         }
     }
-    out_printf(
-        w->o, "#EXT-X-STREAM-INF:BANDWIDTH=%" PRIu64 ",AVERAGE-BANDWIDTH=%" PRIu64 ",CODECS=\"%s\"",
-        sum.peak + sound.peak, sum.average + sound.average, out_str(&codecs));
+    out_printf(w->o,
+               "#EXT-X-STREAM-INF:BANDWIDTH=%" PRIu64 ",AVERAGE-BANDWIDTH=%" PRIu64
+               ",CODECS=\"%s%s%s\"",
+               sum.peak + sound.peak, sum.average + sound.average, p->rfc6381,
+               with_audio ? "," : "", with_audio ? w->m->tracks[group].params->rfc6381 : "");
     if (p->kind == TRACK_VIDEO) {
         out_printf(w->o, ",RESOLUTION=%ux%u,FRAME-RATE=%.3f", p->width, p->height,
                    frame_rate(w->m, w->track));
     }
-    out_puts(w->o, with_audio ? ",AUDIO=\"audio\"\n~hls/" : "\n~hls/");
+    if (with_audio) {
+        out_printf(w->o, ",AUDIO=\"audio%u\"", group + 1);
+    }
+    out_puts(w->o, "\n~hls/");
     put_uri(w, HLS_PLAYLIST, 0, 0);
     out_u8(w->o, '\n');
+}
+
+static void put_variants(struct writer *w)
+{
+    for (unsigned t = 0; t < TRACKS_MAX; t++) {
+        if (is_audio(w->m, t) && group_of(w->m, t) == t) {
+            put_variant(w, t);
+        }
+    }
 }
 
 void hls_put_master(struct out *o, const struct hls_mux *m, const char *query)
@@ -478,11 +502,13 @@ void hls_put_master(struct out *o, const struct hls_mux *m, const char *query)
     }
     out_puts(o, "#EXTM3U\n#EXT-X-VERSION:8\n");
     if (audio && video) {
-        put_audio_group(&w);
+        put_audio_groups(&w);
     }
     for (w.track = 0; w.track < TRACKS_MAX; w.track++) {
-        if (is_video(m, w.track) || (!video && is_audio(m, w.track))) {
-            put_variant(&w, audio && video);
+        if (is_video(m, w.track) && audio) {
+            put_variants(&w);
+        } else if (is_video(m, w.track) || (!video && is_audio(m, w.track))) {
+            put_variant(&w, TRACKS_MAX);
         }
     }
 }

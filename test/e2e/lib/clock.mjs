@@ -30,7 +30,8 @@ export function publishClock(url, { rate = 30, gop = 30 } = {}) {
     "ffmpeg",
     [
       "-hide_banner", "-loglevel", "warning", "-nostdin",
-      "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", `${WIDTH}x${HEIGHT}`, "-r", String(rate), "-i", "pipe:0",
+      "-use_wallclock_as_timestamps", "1", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", `${WIDTH}x${HEIGHT}`, "-framerate", String(rate),
+      "-i", "pipe:0",
       "-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
       "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", String(gop), "-sc_threshold", "0", "-b:v", "600k",
       "-c:a", "aac", "-b:a", "96k", "-ac", "2", "-f", "flv", url,
@@ -41,7 +42,10 @@ export function publishClock(url, { rate = 30, gop = 30 } = {}) {
   const startedAt = Date.now();
   let n = 0;
   const timer = setInterval(() => {
-    for (; n < ((Date.now() - startedAt) * rate) / 1000; n++) {
+    // What an encoder that is late leaves in its pipe is not painted twice: it would be late for ever.
+    const due = Math.floor(((Date.now() - startedAt) * rate) / 1000);
+    if (due > n && child.stdin.writableLength === 0) {
+      n = due;
       paint(frame, n);
       child.stdin.write(Buffer.from(frame));
     }

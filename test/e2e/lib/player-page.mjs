@@ -12,8 +12,15 @@ import { PATIENCE_MS } from "./mast.mjs";
 
 const WEB = resolve(dirname(fileURLToPath(import.meta.url)), "../../../web");
 
-// For startBrowser(): a page that the test serves itself counts as one from outside, which may not open a WebSocket to here.
-export const PLAYER_ARGS = ["--disable-features=LocalNetworkAccessChecks"];
+// For startBrowser(): a page that the test serves itself counts as one from outside, which may not open a WebSocket to here;
+// and pages that lie behind others are to be played as well.
+export const PLAYER_ARGS = [
+  "--disable-features=LocalNetworkAccessChecks,CalculateNativeWinOcclusion",
+  "--disable-background-media-suspend",
+  "--disable-background-timer-throttling",
+  "--disable-backgrounding-occluded-windows",
+  "--disable-renderer-backgrounding",
+];
 
 const HTML = `<!doctype html><meta charset="utf-8"><video muted playsinline width="640" height="360"></video>
 <script type="module">

@@ -66,7 +66,7 @@ async function watchPictures(page) {
       const now = Date.now();
       if (m.video.webkitDecodedFrameCount > frames) {
         if (now - last > 700) {
-          m.gaps.push({ at: last, ms: now - last });
+          m.gaps.push({ at: last, ms: now - last, hidden: document.hidden, position: m.video.currentTime });
         }
         frames = m.video.webkitDecodedFrameCount;
         last = now;

@@ -409,11 +409,44 @@ static void test_the_master_playlist(void **state)
     _cleanup_(out_done) struct out o = {0};
     hls_put_master(&o, &w.m, "?k=v");
     const char *text = out_str(&o);
-    check_has(text, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"Audio 2\",DEFAULT=YES,"
+    check_has(text, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio2\",NAME=\"Audio 1\",DEFAULT=YES,"
                     "AUTOSELECT=YES,CHANNELS=\"2\",URI=\"~hls/audio2.m3u8?k=v\"\n");
     check_has(text, ",CODECS=\"avc1.64000b,mp4a.40.2\",RESOLUTION=192x108,FRAME-RATE=25.000,"
-                    "AUDIO=\"audio\"\n~hls/video1.m3u8?k=v\n");
+                    "AUDIO=\"audio2\"\n~hls/video1.m3u8?k=v\n");
     assert_int_equal(count(text, "EXT-X-STREAM-INF"), 1);
+    teardown(&w);
+}
+
+/* A group for each codec, a default in each, and the variant once with each. */
+static void test_several_tracks_of_sound(void **state)
+{
+    static const uint8_t dops[] = {0, 2, 1, 0x38, 0, 0, 0xbb, 0x80, 0, 0, 0};
+    struct world w;
+    setup(&w, 25);
+    struct track_params *opus = params(CODEC_OPUS, dops, sizeof(dops));
+    for (unsigned i = 0; i < 120; i++) {
+        push_picture(&w);
+        for (unsigned k = 0; k < 2; k++) {
+            push(&w, 1, w.audio, w.audio_ns, FRAME / 2, 0);
+            push(&w, 2, opus, w.audio_ns, FRAME / 2, 0);
+            push(&w, 3, w.audio, w.audio_ns, FRAME / 2, 0);
+            w.audio_ns += FRAME / 2;
+        }
+    }
+    assert_true(hls_is_ready(&w.m, 15));
+    _cleanup_(out_done) struct out o = {0};
+    hls_put_master(&o, &w.m, "");
+    const char *text = out_str(&o);
+    check_has(text, "GROUP-ID=\"audio2\",NAME=\"Audio 1\",DEFAULT=YES,AUTOSELECT=YES");
+    check_has(text, "GROUP-ID=\"audio3\",NAME=\"Audio 2\",DEFAULT=YES,AUTOSELECT=YES");
+    check_has(text, "GROUP-ID=\"audio2\",NAME=\"Audio 3\",DEFAULT=NO,AUTOSELECT=YES");
+    check_has(text, "CODECS=\"avc1.64000b,mp4a.40.2\"");
+    check_has(text, "CODECS=\"avc1.64000b,opus\"");
+    assert_int_equal(count(text, "EXT-X-STREAM-INF"), 2);
+    assert_int_equal(count(text, "AUDIO=\"audio3\"\n~hls/video1.m3u8\n"), 1);
+    _cleanup_free_ char *third = playlist(&w, 3, "");
+    assert_int_equal(count(third, "RENDITION-REPORT"), 3);
+    track_params_unref(&opus);
     teardown(&w);
 }
 
@@ -755,6 +788,7 @@ int main(void)
         cmocka_unit_test(test_too_little_history_is_not_cut),
         cmocka_unit_test(test_a_playlist_word_for_word),
         cmocka_unit_test(test_the_master_playlist),
+        cmocka_unit_test(test_several_tracks_of_sound),
         cmocka_unit_test(test_audio_alone_and_video_alone),
         cmocka_unit_test(test_what_is_old_slides_out),
         cmocka_unit_test(test_delta_updates),

@@ -33,7 +33,7 @@ const CONFIG: Partial<HlsConfig> = {
   lowLatencyMode: true,
   liveDurationInfinity: true,
   maxLiveSyncPlaybackRate: 1.1,
-  liveSyncOnStallIncrease: 0.3,
+  liveSyncOnStallIncrease: 0.2,
   backBufferLength: 20,
   maxBufferLength: 20,
   maxMaxBufferLength: 30,
@@ -67,6 +67,7 @@ export class HlsTransport implements Transport {
   private movedMs = performance.now();
   private position = 0;
   private mediaErrorMs = -Infinity;
+  private stretch: number | null = null; // the discontinuity that plays
 
   constructor(
     private readonly video: HTMLVideoElement,
@@ -151,6 +152,7 @@ export class HlsTransport implements Transport {
     this.connections += 1;
     this.rebuilds += 1;
     this.newsMs = this.movedMs = performance.now();
+    this.stretch = null;
     hls.on(Hls.Events.MANIFEST_PARSED, (_e, d) => {
       const l = d.levels[0];
       this.tracks = [
@@ -166,6 +168,7 @@ export class HlsTransport implements Transport {
         this.newsMs = performance.now();
       }
     });
+    hls.on(Hls.Events.FRAG_CHANGED, (_e, { frag }) => this.reached(hls, frag.cc));
     hls.on(Hls.Events.FRAG_LOADED, (_e, d) => {
       const bytes = d.payload.byteLength;
       this.arrivals.push({ atMs: performance.now(), bytes });
@@ -173,6 +176,15 @@ export class HlsTransport implements Transport {
     hls.on(Hls.Events.ERROR, (_e: Events.ERROR, d: ErrorData) => this.error(d));
     hls.loadSource(this.url.href);
     hls.attachMedia(this.video);
+  }
+
+  // Each stall makes hls.js keep further from the edge. One that a publisher's return made says nothing of the network.
+  private reached(hls: Hls, stretch: number): void {
+    const partHoldBack = hls.latestLevelDetails?.partHoldBack ?? 0;
+    if (this.stretch !== null && stretch !== this.stretch && partHoldBack > 0) {
+      hls.targetLatency = partHoldBack;
+    }
+    this.stretch = stretch;
   }
 
   private drop(): void {
