@@ -546,9 +546,10 @@ struct serve *serve_free(struct serve *s)
     if (s->engine) {
         engine_set_event_fn(s->engine, NULL, NULL);
     }
-    /* Ends the sessions of every protocol; those on HTTP connections go with the HTTP server right after. */
-    s->engine = engine_free(s->engine);
+    /* HTTP first: a request that comes now must not find an engine that is gone. */
     s->http = http_server_free(s->http);
+    /* Ends the sessions of every protocol, WebSockets as well. */
+    s->engine = engine_free(s->engine);
     s->hls = hls_server_free(s->hls);
     if (s->access) {
         access_service_stop(s->access, s->loops, s->n_loops);

@@ -22,7 +22,7 @@ struct hls_config {
 
 struct hls_server *hls_server_new(const struct hls_config *config, struct engine *e,
                                   struct loop *const *loops, unsigned n_loops);
-/* After engine_free() and http_server_free(), while the loops still run. Control thread. NULL is fine. */
+/* After http_server_free() and engine_free(), while the loops still run. Control thread. NULL is fine. */
 struct hls_server *hls_server_free(struct hls_server *s);
 
 /* A table of hls_routes_n media routes, to mount with the struct hls_server * as user. */

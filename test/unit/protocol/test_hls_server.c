@@ -243,8 +243,9 @@ static void end(struct world *w)
 {
     atomic_store(&w->ends, true);
     loop_call_wait(w->media[0], free_timer, w);
+    w->http = http_server_free(
+        w->http); /* from here on nobody asks; what waits is still with its muxer */
     w->e = engine_free(w->e);
-    w->http = http_server_free(w->http);
     w->hls = hls_server_free(w->hls);
     RUN_UNTIL(w->control, atomic_load(&w->done) == CLIENTS);
     for (unsigned i = 0; i < CLIENTS; i++) {
