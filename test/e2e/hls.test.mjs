@@ -4,9 +4,18 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { publishFfmpeg, startProgram } from "./lib/ffmpeg.mjs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { startBrowser } from "./lib/browser.mjs";
+import { publishFfmpeg, runFfmpeg, startProgram } from "./lib/ffmpeg.mjs";
 import { HlsChecker, openMaster, parsePlaylist } from "./lib/hls-check.mjs";
 import { eventually, exitOf, Mast, stopChild } from "./lib/mast.mjs";
+import { openPlayerPage, PLAYER_ARGS, playerPageState, waitPlays } from "./lib/player-page.mjs";
+
+const PUBLISHER = join(process.env.MAST_BUILD ?? "../../build", "test/tools/rtmp_publish");
 
 const SIZE = { size: "320x180" };
 
@@ -177,6 +186,110 @@ describe("hls", { concurrency: true }, () => {
     const hinted = await fetch(new URL(list.hint.URI, m.main));
     assert.equal(hinted.status, 200);
     assert.ok((await hinted.arrayBuffer()).byteLength > 100);
+  });
+});
+
+// Two languages in AAC and one in Opus, as E-RTMP multitrack of our own sender.
+async function makeTracks(file) {
+  const tone = (hz) => ["-f", "lavfi", "-i", `sine=frequency=${hz}:sample_rate=48000`];
+  await runFfmpeg([
+    "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30", ...tone(440), ...tone(880), ...tone(1320),
+    "-map", "0", "-map", "1", "-map", "2", "-map", "3", "-t", "4", "-g", "30", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast",
+    "-c:a:0", "aac", "-c:a:1", "aac", "-c:a:2", "libopus", "-ac", "2", "-movflags", "empty_moov+default_base_moof+frag_keyframe", file,
+  ]); // prettier-ignore
+}
+
+describe("in Chromium", { concurrency: true }, () => {
+  let browser;
+  let folder;
+
+  before(async () => {
+    browser = await startBrowser({ args: PLAYER_ARGS });
+    folder = await mkdtemp(join(tmpdir(), "mast-hls-"));
+  });
+
+  after(async () => {
+    await browser?.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  test("hls.js plays both variants on when the publisher comes back, with another size", async () => {
+    const path = "live/player";
+    let publisher = publish(path);
+    await mast.onAir(path);
+    const pages = await Promise.all(["", "plain"].map((query) => openPlayerPage(browser, mast, path, { transport: "hls", query })));
+    await Promise.all(pages.map((page) => waitPlays(page)));
+    await stopChild(publisher, "SIGKILL");
+    publisher = publish(path, { size: "480x270" });
+    await Promise.all(pages.map((page) => page.waitForFunction(() => window.mast.video.videoWidth === 480, null, { timeout: 60000, polling: 50 })));
+    for (const page of pages) {
+      await waitPlays(page);
+      const s = await playerPageState(page);
+      assert.equal(s.reason, "chosen");
+      assert.equal(s.details.rebuilds, 1, JSON.stringify(s));
+      assert.ok(s.audioBytes > 0);
+      assert.deepEqual(page.mastErrors, []);
+      await page.close();
+    }
+    await stopChild(publisher, "SIGKILL");
+  });
+
+  test("a proxy that lets no WebSocket through: the player falls to hls.js and says why", async () => {
+    const path = "live/proxied";
+    publish(path);
+    await mast.onAir(path);
+    const proxy = createServer((req, res) => {
+      const { upgrade, connection, ...headers } = req.headers;
+      const to = request({ host: "127.0.0.1", port: mast.httpPort, path: req.url, method: req.method, headers }, (from) => {
+        res.writeHead(from.statusCode, from.headers);
+        from.pipe(res);
+      });
+      to.on("error", () => res.destroy());
+      req.pipe(to);
+      res.on("close", () => to.destroy());
+    });
+    await new Promise((done) => proxy.listen(0, "127.0.0.1", done));
+    try {
+      const page = await openPlayerPage(browser, { url: `http://127.0.0.1:${proxy.address().port}` }, path);
+      await waitPlays(page);
+      const s = await playerPageState(page);
+      assert.deepEqual([s.transport, s.reason], ["hls", "upgrade-refused"]);
+      assert.match(s.states[0], /connecting mse auto-mse/);
+      await page.close();
+    } finally {
+      proxy.closeAllConnections();
+      await new Promise((done) => proxy.close(done));
+    }
+  });
+
+  test("several tracks of sound: a group for each codec, and hls.js changes between them", async () => {
+    const path = "live/languages";
+    const file = join(folder, "tracks.mp4");
+    await makeTracks(file);
+    publishers.push(startProgram(PUBLISHER, ["--loop", "100", mast.rtmp(path), file]));
+    await mast.onAir(path);
+    await eventually("all have a playlist", async () => (await openMaster(master(path))).audios.length === 3);
+    const m = await openMaster(master(path));
+    assert.deepEqual(m.audios.map((a) => [a["GROUP-ID"], a.NAME, a.DEFAULT]), [
+      ["audio2", "Audio 1", "YES"],
+      ["audio2", "Audio 2", "NO"],
+      ["audio4", "Audio 3", "YES"],
+    ]);
+    const list = [m.main, ...m.audios.map((a) => a.url)].map((url) => new HlsChecker(url));
+    list.forEach((c) => (c.renditions = 4));
+    await Promise.all(list.map((c) => c.follow(() => c.known.size >= 2)));
+    list.slice(1).forEach((c) => list[0].checkAlike(c));
+    const page = await openPlayerPage(browser, mast, path, { transport: "hls" });
+    await waitPlays(page);
+    const hls = await page.evaluateHandle(() => window.mast.player.current.hls);
+    assert.equal(await hls.evaluate((h) => h.audioTracks.length), 2); // of the group that plays
+    await hls.evaluate((h) => (h.audioTrack = 1));
+    await page.waitForFunction((h) => h.audioTrack === 1, hls, { timeout: 60000 });
+    const bytes = (await playerPageState(page)).audioBytes;
+    await page.waitForFunction((n) => window.mast.video.webkitAudioDecodedByteCount > n + 20000, bytes, { timeout: 60000, polling: 50 });
+    await waitPlays(page);
+    assert.deepEqual(page.mastErrors, []);
+    await page.close();
   });
 });
 
