@@ -116,7 +116,7 @@ class ReaderRow {
     this.cells = READER_COLUMNS.map((c) => el("td", { "data-label": t(c) }));
     this.node = el("tr", { "data-reader": r.id }, ...this.cells, el("td", { class: "act" }, this.end));
     const [what] = this.cells;
-    what?.append(el("strong", {}, r.protocol.toUpperCase()), " ", r.remote, r.agent ? el("span", { class: "agent", title: r.agent }, r.agent) : "");
+    what?.append(el("div", {}, el("strong", {}, r.protocol.toUpperCase()), " ", r.remote, r.agent ? el("span", { class: "agent", title: r.agent }, r.agent) : null));
   }
 
   update(r: SessionInfo, stream: number): void {
