@@ -176,21 +176,28 @@ static size_t escape(char *out, size_t room, const char *in, bool json)
     return n;
 }
 
-void log_write(struct log_topic *t, enum log_level level, const char *fmt, ...)
+bool log_admit(struct log_topic *t, int64_t now_ns, unsigned *ret_left_out)
 {
-    char text[LINE_MAX_BYTES / 2];
+    const int64_t each_ns = LOG_LIMIT_EVERY_MS * NS_PER_MS;
+    int64_t busy_ns = __atomic_load_n(&t->busy_until_ns, __ATOMIC_RELAXED);
+    int64_t next_ns;
+    do {
+        next_ns = MAX(busy_ns, now_ns) + each_ns;
+        if (next_ns - now_ns > LOG_LIMIT_BURST * each_ns) {
+            __atomic_add_fetch(&t->left_out, 1, __ATOMIC_RELAXED);
+            return false;
+        }
+    } while (!__atomic_compare_exchange_n(&t->busy_until_ns, &busy_ns, next_ns, true,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    *ret_left_out = __atomic_exchange_n(&t->left_out, 0, __ATOMIC_RELAXED);
+    return true;
+}
+
+static void put_line(const struct log_topic *t, enum log_level level, const char *text)
+{
     char escaped[LINE_MAX_BYTES - 256];
     char line[LINE_MAX_BYTES];
     char when[CLOCK_RFC3339_MAX];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (sink_fn) {
-        sink_fn(sink_user, level, t->name, text);
-        return;
-    }
     escape(escaped, sizeof(escaped), text, as_json);
     clock_format_rfc3339(clock_wall_ns(), when);
     int n = as_json
@@ -202,4 +209,28 @@ void log_write(struct log_topic *t, enum log_level level, const char *fmt, ...)
     /* Nothing sensible is left to do when stderr itself fails. */
     ssize_t ignored = write(STDERR_FILENO, line, (size_t)MIN(n, (int)sizeof(line) - 1));
     (void)ignored;
+}
+
+void log_write(struct log_topic *t, enum log_level level, const char *fmt, ...)
+{
+    char text[LINE_MAX_BYTES / 2];
+    unsigned left_out = 0;
+    bool limited = level == LOG_WARN || level == LOG_INFO;
+    va_list ap;
+    if (!sink_fn && limited && !log_admit(t, clock_mono_ns(), &left_out)) {
+        return;
+    }
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (sink_fn) {
+        sink_fn(sink_user, level, t->name, text);
+        return;
+    }
+    if (left_out > 0) {
+        char lost[64];
+        snprintf(lost, sizeof(lost), "%u lines were too many, leaving them out", left_out);
+        put_line(t, LOG_WARN, lost);
+    }
+    put_line(t, level, text);
 }

@@ -9,8 +9,12 @@
  * The level is checked before arguments are evaluated. Lines go to stderr, as text or as JSON lines, one write each, so
  * that threads do not mix. Messages say what happens next; secrets never. base/, media/ and *_wire.c log nothing above
  * debug (they return errors), and wires log nothing at all. Any thread.
+ *
+ * Peers cause lines, so a topic writes 500 warnings and informations at once and 50 a second in the long run; how many were
+ * left out is said with the next one. Errors are always written, and so is what somebody asked for by `debug` and `trace`.
  */
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level {
     LOG_ERROR,
@@ -23,8 +27,10 @@ enum log_level {
 
 struct log_topic {
     const char *name;
-    int level;           /* private: resolved from the patterns */
-    unsigned generation; /* private: of the configuration that level was resolved from */
+    int level;             /* private: resolved from the patterns */
+    unsigned generation;   /* private: of the configuration that level was resolved from */
+    int64_t busy_until_ns; /* private: when the lines written so far are paid for */
+    unsigned left_out;     /* private */
 };
 
 #define LOG_TOPIC(var, topic_name)                                                                 \
@@ -41,6 +47,14 @@ int log_check(const char *patterns);
 bool log_enabled(struct log_topic *t, enum log_level level);
 void log_write(struct log_topic *t, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+#define LOG_LIMIT_BURST    500
+#define LOG_LIMIT_EVERY_MS 20
+/*
+ * Whether a line of this topic may be written now, and how many before it may not. For log_write(), and for tests, which
+ * have another clock.
+ */
+bool log_admit(struct log_topic *t, int64_t now_ns, unsigned *ret_left_out);
 
 /* Tests: lines go to sink instead of stderr; NULL puts stderr back. Not thread-safe. */
 typedef void (*log_sink_fn)(void *user, enum log_level level, const char *topic, const char *text);

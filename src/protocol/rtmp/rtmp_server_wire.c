@@ -170,6 +170,11 @@ static int handle_connect(struct call *c)
         return error_set(c->err, -EPROTO, "", "connect with an app or a tcUrl of over %d bytes",
                          RTMP_NAME_MAX);
     }
+    /* They are kept as strings: what stands behind a zero byte would be lost, and another path asked for. */
+    if ((app.len && memchr(app.data, 0, app.len)) ||
+        (tc_url.len && memchr(tc_url.data, 0, tc_url.len))) {
+        return error_set(c->err, -EPROTO, "", "connect with a zero byte in app or tcUrl");
+    }
     w->app = bounded_text(app, RTMP_NAME_MAX);
     w->tc_url = bounded_text(tc_url, RTMP_NAME_MAX);
     const struct bytes agent = amf_get_str(object, "flashVer");

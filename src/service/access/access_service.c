@@ -10,6 +10,7 @@
 #include "service/access/access_private.h"
 #include "store/hash.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
@@ -163,6 +164,24 @@ static uint64_t digest_of(const struct access_service *s, const struct access_re
     return throttle_digest(s->throttle, req->peer, texts, ARRAY_LEN(texts));
 }
 
+/* One line for each attempt that counts, whatever it came by: what watches logs for guessing has all of it here. */
+static void tell_failure(const struct access_request *req, unsigned failures)
+{
+    char from[INET6_ADDRSTRLEN] = "?";
+    if (failures == 0) {
+        return;
+    }
+    if (req->peer && req->peer->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)req->peer)->sin_addr, from, sizeof(from));
+    } else if (req->peer && req->peer->sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)req->peer)->sin6_addr, from,
+                  sizeof(from));
+    }
+    log_warn("%s: refused over %s, failed attempt %u%s", from,
+             req->protocol ? req->protocol : "http", failures,
+             failures > THROTTLE_FREE ? ", slowing this address down" : "");
+}
+
 int64_t access_weigh(struct access_service *s, const struct access_request *req,
                      enum access_source source, int result, int64_t now_ns)
 {
@@ -173,16 +192,18 @@ int64_t access_weigh(struct access_service *s, const struct access_request *req,
     const uint64_t digest = digest_of(s, req);
     pthread_mutex_lock(&s->lock);
     int64_t wait_ms = 0;
+    unsigned failures = 0;
     bool known = result < 0 && throttle_is_known(s->throttle, digest, now_ns);
     if (!known) {
         wait_ms = throttle_wait_ms(s->throttle, req->peer, now_ns);
         if (wait_ms > THROTTLE_WAIT_MAX_MS) {
             wait_ms = -EBUSY;
         } else if (result < 0) {
-            throttle_failed(s->throttle, req->peer, digest, now_ns);
+            failures = throttle_failed(s->throttle, req->peer, digest, now_ns);
         }
     }
     pthread_mutex_unlock(&s->lock);
+    tell_failure(req, failures);
     return wait_ms;
 }
 
@@ -202,8 +223,9 @@ static void on_denied(void *user, const struct access_request *req)
     struct access_service *s = user;
     const uint64_t digest = digest_of(s, req);
     pthread_mutex_lock(&s->lock);
-    throttle_failed(s->throttle, req->peer, digest, clock_mono_ns());
+    unsigned failures = throttle_failed(s->throttle, req->peer, digest, clock_mono_ns());
     pthread_mutex_unlock(&s->lock);
+    tell_failure(req, failures);
 }
 
 /* What nothing else grants, a session may: then answer is its. */

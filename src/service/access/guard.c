@@ -64,18 +64,15 @@ void guard_done(struct guard *g)
     policy_free(atomic_exchange(&g->policy, NULL));
 }
 
-/* The host of a Host header without its port: "[::1]:8888" -> "::1". */
+/* The host of a Host header without its port: "[::1]:8888" -> "::1". Empty when anything else follows the host. */
 static void host_name(const char *header, char *ret, size_t size)
 {
-    const char *end = NULL;
-    if (*header == '[') {
-        header++;
-        end = strchr(header, ']');
-    } else {
-        end = strrchr(header, ':');
-    }
-    size_t n = end ? (size_t)(end - header) : strlen(header);
-    snprintf(ret, size, "%.*s", (int)MIN(n, size - 1), header);
+    bool bracket = *header == '[';
+    const char *name = header + bracket;
+    size_t n = strcspn(name, bracket ? "]" : ":");
+    const char *port = name + n + (bracket && name[n]);
+    bool ok = *port == '\0' || (*port == ':' && port[1 + strspn(port + 1, "0123456789")] == '\0');
+    snprintf(ret, size, "%.*s", ok ? (int)MIN(n, size - 1) : 0, name);
 }
 
 /*

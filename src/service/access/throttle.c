@@ -144,11 +144,11 @@ static int64_t step_ms(unsigned failures)
     return MIN((int64_t)THROTTLE_FIRST_MS << doublings, (int64_t)THROTTLE_STEP_MAX_MS);
 }
 
-void throttle_failed(struct throttle *t, const struct sockaddr *peer, uint64_t digest,
-                     int64_t now_ns)
+unsigned throttle_failed(struct throttle *t, const struct sockaddr *peer, uint64_t digest,
+                         int64_t now_ns)
 {
     if (throttle_is_known(t, digest, now_ns)) {
-        return;
+        return 0;
     }
     remember(t, digest, now_ns);
     const uint64_t id = address_digest(t, peer);
@@ -162,6 +162,7 @@ void throttle_failed(struct throttle *t, const struct sockaddr *peer, uint64_t d
     a->failures++;
     a->last_ns = now_ns;
     a->until_ns = MAX(a->until_ns, now_ns) + step_ms(a->failures) * NS_PER_MS;
+    return a->failures;
 }
 
 void throttle_forget(struct throttle *t)

@@ -29,9 +29,9 @@ uint64_t throttle_digest(const struct throttle *t, const struct sockaddr *peer,
                          const char *const *texts, unsigned n);
 /* How long an attempt from peer has to wait; over THROTTLE_WAIT_MAX_MS it is to be refused. */
 int64_t throttle_wait_ms(struct throttle *t, const struct sockaddr *peer, int64_t now_ns);
-/* An attempt failed: counted, unless it is known. */
-void throttle_failed(struct throttle *t, const struct sockaddr *peer, uint64_t digest,
-                     int64_t now_ns);
+/* An attempt failed: counted, unless it is known. How many have failed from there; 0: this one was known. */
+unsigned throttle_failed(struct throttle *t, const struct sockaddr *peer, uint64_t digest,
+                         int64_t now_ns);
 /* The same failed in the last minute. */
 bool throttle_is_known(struct throttle *t, uint64_t digest, int64_t now_ns);
 /* The rules changed: what failed may succeed now. The waits stay. */

@@ -2,8 +2,8 @@
 // Hours at 500 mixed readers with publishers that flap every five seconds, readers that come and go, reloads, API calls and
 // event listeners (issue 3, "What must hold" 5). Writes MAST_SOAK_REPORT (default: soak.json in the build folder).
 //
-//   MAST_SOAK_MINUTES  240 when not given; 20 with MAST_SOAK_ASAN=1
-//   MAST_SOAK_ASAN     1: MAST_BIN is a build with AddressSanitizer, whose memory is not judged, only what it reports
+//   MAST_SOAK_MINUTES  240 when not given; 20 with MAST_ASAN=1
+//   MAST_ASAN     1: MAST_BIN is a build with AddressSanitizer, whose memory is not judged, only what it reports
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -14,7 +14,7 @@ import { test } from "node:test";
 import { childrenOf, cost, Crowd, Flapper, folderBytes, publishLoad, slopeOf } from "../lib/crowd.mjs";
 import { eventually, Mast, sleep, stopChild } from "../lib/mast.mjs";
 
-const ASAN = process.env.MAST_SOAK_ASAN === "1";
+const ASAN = process.env.MAST_ASAN === "1";
 const MINUTES = Number(process.env.MAST_SOAK_MINUTES ?? (ASAN ? 20 : 240));
 const EVERY_S = 10;
 const WARM_UP = Math.min(10 * 60, MINUTES * 60 * 0.25);

@@ -131,6 +131,30 @@ static void test_a_sink_takes_lines(void **state)
     assert_string_equal(last, "1 a.b n=5 user");
 }
 
+static void test_a_flood_is_cut_and_counted(void **state)
+{
+    struct log_topic t = {.name = "flooded"};
+    unsigned left_out = 0;
+    int64_t now = 1000 * NS_PER_S;
+    for (unsigned i = 0; i < LOG_LIMIT_BURST; i++) {
+        assert_true(log_admit(&t, now, &left_out));
+        assert_int_equal(left_out, 0);
+    }
+    assert_false(log_admit(&t, now, &left_out));
+    assert_false(log_admit(&t, now, &left_out));
+    now += LOG_LIMIT_EVERY_MS * NS_PER_MS;
+    assert_true(log_admit(&t, now, &left_out));
+    assert_int_equal(left_out, 2);
+    assert_false(log_admit(&t, now, &left_out));
+    /* After a while of quiet it is as new. */
+    now += LOG_LIMIT_BURST * LOG_LIMIT_EVERY_MS * NS_PER_MS;
+    for (unsigned i = 0; i < LOG_LIMIT_BURST; i++) {
+        assert_true(log_admit(&t, now, &left_out));
+        assert_int_equal(left_out, i == 0 ? 1 : 0);
+    }
+    assert_false(log_admit(&t, now, &left_out));
+}
+
 static void test_errors_carry_their_place(void **state)
 {
     struct error err = {0};
@@ -202,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_a_line_stays_one_line),
         cmocka_unit_test(test_json_lines_are_json),
         cmocka_unit_test(test_a_sink_takes_lines),
+        cmocka_unit_test(test_a_flood_is_cut_and_counted),
         cmocka_unit_test(test_errors_carry_their_place),
         cmocka_unit_test(test_times_are_written_as_rfc_3339),
         cmocka_unit_test(test_memory_fails_when_told),

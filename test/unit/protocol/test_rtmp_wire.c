@@ -478,6 +478,16 @@ static void test_hostile(void **state)
     shake_hands(&w);
     assert_int_equal(send_command(&w, "connect", 1, NULL, &out, &ev), -EPROTO);
     rtmp_server_wire_done(&w);
+    /* live\0x is not live. */
+    shake_hands(&w);
+    _cleanup_(out_done) struct out zero = {0};
+    rtmp_begin_command(&zero, "connect", 1);
+    amf_begin_object(&zero);
+    amf_put_key(&zero, "app");
+    out_bytes(&zero, BYTES("\x02\x00\x06live\x00x", 9));
+    amf_end(&zero);
+    assert_int_equal(send_body(&w, RTMP_COMMAND, out_view(&zero), &out, &ev), -EPROTO);
+    rtmp_server_wire_done(&w);
     connect_wire(&w);
     assert_int_equal(send_body(&w, RTMP_COMMAND, BYTES("\x02\x00", 2), &out, &ev), -EPROTO);
     rtmp_server_wire_done(&w);
