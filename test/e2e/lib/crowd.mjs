@@ -116,6 +116,12 @@ export function cpuSeconds(pid) {
   return threads.reduce((sum, t) => sum + Number(readFileSync(`/proc/${pid}/task/${t}/schedstat`, "utf8").split(" ")[0]), 0) / 1e9;
 }
 
+// For how long, in ms, that thread of the process which was worst off has been ready to run since the start and was not let.
+export function waitedForCpu(pid) {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return Math.max(...threads.map((t) => Number(readFileSync(`/proc/${pid}/task/${t}/schedstat`, "utf8").split(" ")[1]) / 1e6));
+}
+
 export function childrenOf(pid) {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
 }

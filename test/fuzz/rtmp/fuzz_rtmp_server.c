@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server role after a handshake: chunks, commands, AMF, names. The first byte chooses how the rest is cut into pieces
- * and how questions are answered; what comes out must not depend on the cutting.
+ * The server role after a handshake: chunks, commands, AMF, names. The first byte chooses how the rest is cut into pieces,
+ * how questions are answered and whether publishers are asked for credentials (Adobe's challenge; the key is known here, so
+ * that the corpus can hold right answers); what comes out must not depend on the cutting.
  */
 #include "base/mem.h"
 #include "protocol/rtmp/rtmp_server_wire.h"
@@ -31,6 +32,7 @@ static void check(const struct rtmp_server_event *ev, uint64_t *sum)
     case RTMP_EVENT_PAUSE:
     case RTMP_EVENT_RECEIVE:
     case RTMP_EVENT_ALIVE:
+    case RTMP_EVENT_LEAVE:
         break;
     }
 }
@@ -45,12 +47,16 @@ static void shake_hands(struct rtmp_server_wire *w, struct out *out)
 }
 
 /* All bytes in pieces of step; a number that stands for everything that came out. */
-static uint64_t run(struct bytes all, size_t step, bool refuse)
+static uint64_t run(struct bytes all, size_t step, bool refuse, bool challenge)
 {
+    static const uint8_t key[RTMP_AUTH_KEY_LEN] = {'k'};
     struct rtmp_server_wire w;
+    struct rtmp_auth auth;
     struct out out = {0};
     uint64_t sum = 0;
+    rtmp_auth_init(&auth, key);
     rtmp_server_wire_init(&w, 1, 1);
+    w.auth = challenge ? &auth : NULL;
     shake_hands(&w, &out);
     int r = 0;
     struct rd in = rd_init(all);
@@ -62,6 +68,7 @@ static uint64_t run(struct bytes all, size_t step, bool refuse)
         struct error err;
         while ((r = rtmp_server_wire_next(&w, &rd, &out, &ev, &err)) > 0) {
             check(&ev, &sum);
+            assert(!w.proof.response || challenge);
             if (w.state == RTMP_SERVER_ASKED_PUBLISH || w.state == RTMP_SERVER_ASKED_PLAY) {
                 if (refuse) {
                     rtmp_server_wire_refuse(&w, &out, "NetStream.Publish.Denied", "no");
@@ -84,8 +91,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 1) {
         const struct bytes rest = BYTES(data + 1, size - 1);
         const bool refuse = data[0] & 1;
-        const uint64_t whole = run(rest, rest.len, refuse);
-        const uint64_t cut = run(rest, 1 + (data[0] >> 1), refuse);
+        const bool challenge = data[0] & 2;
+        const uint64_t whole = run(rest, rest.len, refuse, challenge);
+        const uint64_t cut = run(rest, 1 + (data[0] >> 2), refuse, challenge);
         assert(whole == cut);
     }
     return 0;
