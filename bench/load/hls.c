@@ -139,9 +139,11 @@ static void read_line(struct hls_player *p, struct reading *r, const char *line)
         }
         r->part++;
     } else if (line[0] != '#' && line[0]) {
-        if (!p->low_latency && r->msn >= p->next_msn) {
+        /* Who is so late that the parts are not listed any more takes the segment whole. */
+        if (r->msn >= p->next_msn && (!p->low_latency || r->part == 0)) {
             enqueue(p, line);
             p->next_msn = r->msn + 1;
+            p->next_part = 0;
             r->news = true;
         }
         r->msn++;
