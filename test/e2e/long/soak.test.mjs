@@ -191,6 +191,9 @@ test(`${MINUTES} minutes at 500 mixed readers, publishers flapping every 5 s`, a
   const stalls = [];
   let [lateBefore, failed, waited] = [0, null, waitedForCpu(mast.pid)];
   const onReport = async (report) => {
+    if (over) {
+      return; // they are leaving
+    }
     const late = Math.max(...steady.map((p) => p.lateMs));
     // The two reports are not in step: a lateness may show in the next one.
     try {
