@@ -182,7 +182,7 @@ test("secrets of every kind are made and used, rightly and wrongly, on every pro
     exchange(http, `${wrong} ${wrong} ${wrong}\r\n\r\n`),
   ]);
   assert.equal(replies[0].status, 200);
-  texts["answers to viewers"] = replies.map((r) => `${r.head ?? ""}${r.text ?? ""}`).join("\n"); // playlists carry on what they were asked with
+  texts["answers to viewers"] = replies.map((r) => `${r.head ?? ""}${r.body ?? ""}${r.text ?? ""}`).join("\n"); // playlists carry on what they were asked with
 
   // Objects with secrets, changed, broken, and asked for.
   for (const body of [
