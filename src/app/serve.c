@@ -200,7 +200,7 @@ static int start_tls(struct serve *s, struct error *err)
         }
     }
     if (http->enabled) {
-        s->http_tls = open_tls(s, http->certificate, http->key, "http/1.1", err);
+        s->http_tls = open_tls(s, http->certificate, http->key, "h2,http/1.1", err);
         if (!s->http_tls) {
             error_prefix(err, "http.tls");
             return -EINVAL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * HTTP/1.1 server: connections live on media loops and never change loop. A folder exports a static table of routes; the
+ * HTTP/1.1 server, and HTTP/2 where TLS agrees on it (handlers see no difference, but that a WebSocket needs HTTP/1.1):
+ * connections live on media loops and never change loop. A folder exports a static table of routes; the
  * program mounts the tables (design 5, 7). A route is either
  *   media    its handler runs on the connection's loop, and may answer later, stream, or upgrade to a WebSocket;
  *   control  the bounded request is posted to the control loop as one immutable message; the handler answers there by

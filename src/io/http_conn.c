@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "io/http_private.h"
+#include "io/http2_private.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -479,7 +479,20 @@ static void on_close(void *user, int r, const struct error *err)
     http_conn_close(hc);
 }
 
+/* The TLS handshake is done: a client that chose HTTP/2 goes to http2.c. */
+static void on_open(void *user)
+{
+    struct http_conn *hc = user;
+    if (strcmp(conn_alpn(hc->link.c), "h2") == 0) {
+        struct http_worker *w = hc->link.worker;
+        struct conn *c = hc->link.c;
+        end(hc);
+        http2_accept(w, c);
+    }
+}
+
 static const struct conn_ops ops = {
+    .on_open = on_open,
     .on_read = on_read,
     .on_writable = on_writable,
     .on_close = on_close,

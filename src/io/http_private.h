@@ -207,6 +207,8 @@ struct http_worker {
     int64_t date_s;
     char date[HTTP_DATE_MAX];
     struct textmsg msg; /* for heads that come in one piece: the usual case */
+    int64_t fault_ns;   /* when a client that was cut off was logged last; 0 = never */
+    unsigned faults_unsaid;
 };
 
 struct http_server {
