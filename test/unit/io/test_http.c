@@ -151,6 +151,26 @@ static void handle_big(void *user, struct http_request *req, struct http_reply *
     http_reply_send(p, 200, "text/plain", &b);
 }
 
+/* As many pieces as there may be, of growing size; byte i of the body is i mod 251. */
+static void handle_pieces(void *user, struct http_request *req, struct http_reply *p)
+{
+    struct buf *pieces[HTTP_PIECES_MAX];
+    char most[8];
+    unsigned n = http_request_query_get(req, "most", most, sizeof(most)) ? HTTP_PIECES_MAX : 3;
+    size_t at = 0;
+    for (unsigned i = 0; i < n; i++) {
+        pieces[i] = buf_new(1 + i % 700);
+        for (size_t k = 0; k < pieces[i]->len; k++) {
+            pieces[i]->data[k] = (uint8_t)((at + k) % 251);
+        }
+        at += pieces[i]->len;
+    }
+    http_reply_send_pieces(p, 200, "video/mp4", pieces, n);
+    for (unsigned i = 0; i < n; i++) {
+        buf_unref(&pieces[i]);
+    }
+}
+
 static bool guard(void *user, struct http_request *req, struct http_reply *p)
 {
     if (strcmp(http_request_path(req), "/secret") != 0) {
@@ -177,6 +197,7 @@ static const struct http_route routes[] = {
      .handle = handle_echo,
      .max_body_bytes = 10},
     ROUTE(GET, MEDIA, "/file", handle_file),
+    ROUTE(GET, MEDIA, "/pieces", handle_pieces),
     ROUTE(GET, MEDIA, "/later", handle_later),
     ROUTE(GET, CONTROL, "/hold", handle_hold),
     ROUTE(GET, CONTROL, "/watch", handle_watch),
@@ -440,6 +461,26 @@ static void test_smuggling(void **state)
          "HTTP/1.1 400 ", NULL},
         {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n" SMUGGLED,
          "HTTP/1.1 400 ", NULL},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nabcde" SMUGGLED,
+         "HTTP/1.1 400 ", NULL},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nabcde" SMUGGLED,
+         "HTTP/1.1 400 ", NULL},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: identity\r\n\r\nabcde" SMUGGLED,
+         "HTTP/1.1 400 ", NULL},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" SMUGGLED,
+         "HTTP/1.1 400 ", NULL},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0b"
+         "chunked\r\n\r\n0\r\n\r\n" SMUGGLED,
+         "HTTP/1.1 400 ", NULL},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0;a\n\r\n" SMUGGLED,
+         "HTTP/1.1 400 ", NULL},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nxy\r\n0\r\n\r\n" SMUGGLED,
+         "HTTP/1.1 400 ", NULL},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nGET /hello HTTP/1.1\r\n\r\n" SMUGGLED,
+         "HTTP/1.1 400 ", NULL},
+        {"POST http://b/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n" SMUGGLED,
+         "HTTP/1.1 400 ", NULL},
+        {"\r\n\r\nPOST /echo HTTP/1.1\r\nHost: a\r\n\r\n" SMUGGLED, "HTTP/1.1 400 ", NULL},
         /* The body of a refused or unrouted request is not a request either. */
         {"POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 34\r\n\r\n" SMUGGLED,
          "HTTP/1.1 404 ", "Connection: close\r\n"},
@@ -448,6 +489,15 @@ static void test_smuggling(void **state)
     };
     check_table(table, ARRAY_LEN(table));
     assert_int_equal(atomic_load(&w.handled), 0);
+    /* A body that looks like a request, where a body is allowed but not expected, is a body: one answer. */
+    _cleanup_(out_done) struct out o = {0};
+    const char *answer = peer_ask(
+        w.port,
+        "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 32\r\n\r\n" SMUGGLED,
+        &o);
+    assert_starts(answer, "HTTP/1.1 200 ");
+    assert_null(strstr(answer + 1, "HTTP/1.1"));
+    assert_int_equal(atomic_load(&w.handled), 1);
 }
 
 static void test_oversized(void **state)
@@ -531,6 +581,46 @@ static void test_chunked_answers(void **state)
         peer_expect(fd, &o, "hello\n");
         close(fd);
     }
+}
+
+/* Reads an answer of len bytes behind its head. */
+static void read_pieces(int fd, struct out *o, size_t len)
+{
+    char line[48];
+    snprintf(line, sizeof(line), "Content-Length: %zu\r\n\r\n", len);
+    assert_starts(peer_expect(fd, o, line), "HTTP/1.1 200 OK\r\n");
+    AWAIT_STEP(o->len >= len, (void)peer_read_some(fd, o, 20));
+    for (size_t i = 0; i < len; i++) {
+        if (o->data[i] != i % 251) {
+            fail_msg("byte %zu of %zu is wrong", i, len);
+        }
+    }
+    memmove(o->data, o->data + len, o->len - len);
+    o->len -= len;
+}
+
+static void test_pieces(void **state)
+{
+    _cleanup_(out_done) struct out o = {0};
+    size_t most = 0;
+    for (unsigned i = 0; i < HTTP_PIECES_MAX; i++) {
+        most += 1 + i % 700;
+    }
+    int fd = peer_connect(w.port);
+    peer_say(fd, GET("/pieces"));
+    read_pieces(fd, &o, 6);
+    /* The most there may be is sent whole, also to one that reads late, and the next request is served. */
+    peer_say(fd, GET("/pieces?most=1") GET("/pieces") GET("/hello"));
+    read_pieces(fd, &o, most);
+    read_pieces(fd, &o, 6);
+    peer_expect(fd, &o, "hello\n");
+    peer_say(fd, "HEAD /pieces HTTP/1.1\r\nHost: x\r\n\r\n" GET("/hello"));
+    peer_expect(fd, &o, "Content-Length: 6\r\n\r\n");
+    assert_starts(peer_expect(fd, &o, "hello\n"), "HTTP/1.1 200 OK\r\n");
+    /* A client that leaves in the middle: the references go (teardown counts them). */
+    peer_say(fd, GET("/pieces?most=1"));
+    peer_expect(fd, &o, "HTTP/1.1 200 OK\r\n");
+    close(fd);
 }
 
 static void test_head(void **state)
@@ -789,6 +879,7 @@ int main(void)
         TEST(test_http10),
         TEST(test_expect_continue),
         TEST(test_chunked_answers),
+        TEST(test_pieces),
         TEST(test_head),
         TEST(test_slow_senders),
         TEST(test_a_client_that_does_not_read),
