@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -204,10 +205,20 @@ static void run_until_stopped(struct loop *l)
     current = outer;
 }
 
+/* sendfile() and OpenSSL cannot be told MSG_NOSIGNAL; a program that embeds us need not ignore the signal for our threads. */
+static void hold_back_sigpipe(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static void *thread_main(void *arg)
 {
     struct loop *l = arg;
     pthread_setname_np(pthread_self(), l->name);
+    hold_back_sigpipe();
     run_until_stopped(l);
     return NULL;
 }
