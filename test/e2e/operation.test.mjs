@@ -97,9 +97,11 @@ test("HTTPS with a certificate of one's own: curl trusts it, HSTS is said, plain
   const files = { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key") };
   const mast = await Mast.start({ config: { http: { tls: { enabled: true, ...files } }, rtmps: files } });
   try {
-    const head = curl("--cacert", files.certificate, "-D", "-", "-o", "/dev/null", `${mast.url}/`);
-    assert.match(head, /^HTTP\/1\.1 200/);
-    assert.match(head, /strict-transport-security: max-age=15552000/i);
+    for (const [version, first] of [["--http1.1", /^HTTP\/1\.1 200 /], ["--http2", /^HTTP\/2 200 /]]) {
+      const head = curl("--cacert", files.certificate, version, "-D", "-", "-o", "/dev/null", `${mast.url}/`);
+      assert.match(head, first);
+      assert.match(head, /strict-transport-security: max-age=15552000/i);
+    }
     assert.throws(() => curl(`${mast.url}/`), /certificate/); // nobody else vouches for it
     assert.throws(() => curl(mast.url.replace("https:", "http:")), /Empty reply|reset/);
     const bin = process.env.MAST_BIN;
