@@ -238,6 +238,58 @@ test("behind a trusted proxy each client is itself; others' words about it are n
   }
 });
 
+test("logins outlive an upgrade and a restart, and end with a user who was removed meanwhile", async () => {
+  const own = await Mast.start({ config: { watch: false, access: { users: USERS } } });
+  const port = own.httpPort;
+  const by = async (cookie) => (await ask("GET", "/api/v1/session", { port, headers: { cookie } })).json.by;
+  const startedAt = async (cookie) => (await ask("GET", "/api/v1/version", { port, headers: { cookie } })).json.started;
+  let feed;
+  let over = false;
+  const feeding = (async () => {
+    while (!over) {
+      feed = publishFfmpeg(own.rtmp(PUBLISH), { size: "320x180" });
+      await exitOf(feed);
+    }
+  })();
+  const browser = await startBrowser();
+  try {
+    const boss = await logIn(BOSS, { port });
+    const gone = await logIn(BOSS, { port });
+    const eye = await logIn(EYE, { port });
+    assert.equal(await status("DELETE", "/api/v1/session", { port, headers: { cookie: gone } }), 204);
+    await eventually("on air", async () => (await ask("GET", "/api/v1/streams/live/cam", { port, headers: { cookie: boss } })).json?.ready);
+    const page = await browser.newPage();
+    await page.goto(`${own.url}/live/cam`);
+    await page.locator(".login input[name=user]").fill(EYE.user);
+    await page.locator(".login input[name=password]").fill(EYE.password);
+    await page.locator(".login button[type=submit]").click();
+    await waitPlaying(page);
+
+    const before = await startedAt(boss);
+    own.child.kill("SIGUSR2");
+    await eventually("the other program answers by the same cookie", async () => ![undefined, before].includes(await startedAt(boss)));
+    assert.equal(await by(eye), "cookie");
+    assert.equal(await by(gone), "nobody", "who logged out stays so");
+    await eventually("the player is back by itself", () => page.evaluate(() => window.mast?.connections > 1));
+    await waitPlaying(page);
+    assert.equal(await page.locator(".login").count(), 0);
+
+    assert.equal((await own.stop()).code, 0);
+    own.config.access.users = USERS.filter((u) => u.name !== EYE.user);
+    await own.run();
+    assert.equal(await by(boss), "cookie");
+    assert.equal(await by(eye), "nobody");
+    await page.locator(".login").waitFor();
+    assert.doesNotMatch(own.log, new RegExp(`${boss.slice(13)}|${eye.slice(13)}`), "no secret in the log");
+  } finally {
+    over = true;
+    await browser.close();
+    await stopChild(feed, "SIGKILL");
+    await feeding;
+    await own.close();
+  }
+});
+
 test("a user who gets another password loses cookie, viewers and publishers", async () => {
   const eye = await logIn(EYE);
   const boss = await logIn(BOSS);

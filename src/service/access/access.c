@@ -582,6 +582,22 @@ struct access_holder access_rules_holder(const struct access_rules *r, uint64_t 
     return h;
 }
 
+struct access_holder access_rules_named(const struct access_rules *r, const char *user,
+                                        const char *key, const struct access_now *now)
+{
+    struct access_holder h = {0};
+    for (size_t i = 0; user && !h.user && i < r->config.users.len; i++) {
+        const struct access_user *u = &r->config.users.items[i];
+        h.user = u->password && strcmp(u->name, user) == 0 ? u : NULL;
+    }
+    for (size_t i = 0; key && !h.key && i < r->n_keys; i++) {
+        const struct access_key *k = &r->keys[i];
+        bool holds = !k->path && (k->expires_at == 0 || now->wall_ns < k->expires_at);
+        h.key = holds && strcmp(k->id, key) == 0 ? k : NULL;
+    }
+    return h;
+}
+
 bool access_holder_may(const struct access_holder *h, enum access_action action, const char *path)
 {
     return (h->user && user_may(h->user, action, path)) ||

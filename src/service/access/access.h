@@ -102,6 +102,9 @@ struct access_holder access_rules_login(const struct access_rules *r,
 /* The user or key of that serial, if it still holds. */
 struct access_holder access_rules_holder(const struct access_rules *r, uint64_t serial,
                                          const struct access_now *now);
+/* The user of that name, or the API key of that id (one of them is NULL), if it may log in. */
+struct access_holder access_rules_named(const struct access_rules *r, const char *user,
+                                        const char *key, const struct access_now *now);
 bool access_holder_may(const struct access_holder *h, enum access_action action, const char *path);
 bool access_holder_has_scope(const struct access_holder *h, enum access_scope scope);
 /* What this machine, or everybody (`open`), may: the API, and media when path is not NULL. */

@@ -18,6 +18,7 @@ struct holder {
 enum load_kind {
     LOAD_KEYS,
     LOAD_USERS,
+    LOAD_SESSIONS, /* after those who hold them */
     LOAD_KIND_N,
 };
 
@@ -76,6 +77,29 @@ bool access_session_of(struct access_service *s, const struct access_rules *rule
                        struct access_session *ret, struct access_holder *ret_holder);
 /* Ends the sessions whose users or keys are gone, and those that are over. Control loop. */
 void access_sessions_sweep(struct access_service *s);
+
+/* ---- access_sessions_store.c ---- */
+#define ACCESS_SESSION_KIND                                                                        \
+    "access-session" /* of the documents; their id is the hash of the cookie */
+
+/* Notes what h is, for the next start; h holds s, whose cookie this is. Under lock. */
+void access_session_prove(struct access_session *s, const struct access_holder *h,
+                          const char *cookie, int64_t now_ns);
+/* Who holds s by these rules; nobody when that one is gone. Under lock. */
+struct access_holder access_session_holder(const struct access_rules *rules,
+                                           const struct access_session *s,
+                                           const struct access_now *now);
+/* Whether h, its holder, is still what it was when s was stored. Under lock. */
+bool access_session_check(struct access_session *s, const struct access_holder *h,
+                          const char *cookie, int64_t now_ns);
+/* What writes it (NULL without a store), made under lock; then submitted. Control loop. */
+struct store_op *access_session_put_op(struct access_service *s, struct access_session *session);
+void access_session_store(struct access_service *s, struct store_op *op);
+void access_session_forget(struct access_service *s, const char *hash);
+/* Writes when sessions were used last: those that are a minute behind, or all. Control loop. */
+void access_sessions_store_used(struct access_service *s);
+void access_sessions_store_all(struct access_service *s);
+void access_sessions_load(struct access_service *s, const struct store_doc *doc);
 
 /* ---- access_users.c; control loop ---- */
 #define ACCESS_USER_KIND "access-user" /* of the documents; their id is the name */

@@ -121,6 +121,7 @@ void access_service_stop(struct access_service *s, struct loop *const *loops, un
     if (s->http) {
         s->http = http_client_free(s->http);
     }
+    access_sessions_store_all(s);
     flush_held(s->control, s);
     for (unsigned i = 0; i < n; i++) {
         loop_call_wait(loops[i], flush_held, s);
@@ -242,7 +243,7 @@ static void ask_session(struct access_service *s, const struct access_rules *rul
         *source = ACCESS_BY_SESSION;
         *answer = (struct access_answer){
             .serial = session.serial,
-            .expires_mono_ns = MAX(at->mono_ns + (session.expires_ns - at->wall_ns), INT64_C(1)),
+            .expires_mono_ns = MAX(at->mono_ns + (session.expires_at - at->wall_ns), INT64_C(1)),
         };
         snprintf(answer->path, sizeof(answer->path), "%s", req->path);
     } else if (answer->result == -EPERM) {
@@ -450,6 +451,23 @@ static void load_key(struct access_service *s, const struct store_doc *doc)
     add_key(s, &k);
 }
 
+static void load_doc(struct access_service *s, const struct store_doc *doc)
+{
+    switch (s->load_kind) {
+    case LOAD_KEYS:
+        load_key(s, doc);
+        break;
+    case LOAD_USERS:
+        access_users_load(s, doc);
+        break;
+    case LOAD_SESSIONS:
+        access_sessions_load(s, doc);
+        break;
+    case LOAD_KIND_N:
+        break;
+    }
+}
+
 static void on_page(void *user, int r, const struct store_result *result)
 {
     struct access_service *s = user;
@@ -460,8 +478,7 @@ static void on_page(void *user, int r, const struct store_result *result)
         return;
     }
     for (unsigned i = 0; i < result->n; i++) {
-        s->load_kind == LOAD_KEYS ? load_key(s, &result->docs[i])
-                                  : access_users_load(s, &result->docs[i]);
+        load_doc(s, &result->docs[i]);
     }
     if (result->more) {
         load_page(s, result->docs[result->n - 1].id);
@@ -474,13 +491,13 @@ static void on_page(void *user, int r, const struct store_result *result)
 
 static void load_page(struct access_service *s, const char *after)
 {
-    static const char *const kinds[] = {ACCESS_KEY_KIND, ACCESS_USER_KIND};
+    static const char *const kinds[] = {ACCESS_KEY_KIND, ACCESS_USER_KIND, ACCESS_SESSION_KIND};
     _Static_assert(ARRAY_LEN(kinds) == LOAD_KIND_N, "one for each");
     int r = store_submit(s->store, s->control, store_op_list(kinds[s->load_kind], after, LOAD_PAGE),
                          on_page, s);
     if (r < 0) {
         s->load_result = error_set(&s->load_err, r, "state_dir",
-                                   "keys and users cannot be read: %s", error_name(r));
+                                   "keys, users and logins cannot be read: %s", error_name(r));
         s->loading = false;
     }
 }

@@ -17,28 +17,38 @@ struct sweep {
     struct access_now now;
 };
 
-static bool holder_is_gone(void *user, uint64_t holder)
+static bool holder_is_gone(void *user, const struct access_session *session)
 {
     const struct sweep *w = user;
-    struct access_holder h = access_rules_holder(w->rules, holder, &w->now);
+    struct access_holder h = access_session_holder(w->rules, session, &w->now);
     return !h.user && !h.key;
 }
 
-static void end_sessions(struct access_service *s, uint64_t serial)
+/* What was granted by it ends too; of none, nothing. */
+static void end_session(struct access_service *s, const struct session_gone *gone)
 {
-    if (s->engine && serial != 0) {
-        access_revoke(s->engine, serial);
+    if (gone->serial == 0) {
+        return;
+    }
+    access_session_forget(s, gone->hash);
+    if (s->engine) {
+        access_revoke(s->engine, gone->serial);
     }
 }
 
 void access_sessions_sweep(struct access_service *s)
 {
+    if (s->loading) {
+        return; /* the rules do not know all holders yet */
+    }
     struct sweep w = {.rules = access_take_rules(s), .now = access_now()};
-    for (uint64_t serial = 1; serial != 0;) {
+    for (bool more = true; more;) {
+        struct session_gone gone;
         pthread_mutex_lock(&s->lock);
-        serial = sessions_sweep(s->sessions, w.now.wall_ns, s->session_idle_ns, holder_is_gone, &w);
+        more = sessions_sweep(s->sessions, w.now.wall_ns, s->session_idle_ns, holder_is_gone, &w,
+                              &gone);
         pthread_mutex_unlock(&s->lock);
-        end_sessions(s, serial);
+        end_session(s, &gone);
     }
     access_rules_unref(&w.rules);
 }
@@ -47,6 +57,7 @@ static void on_sweep(void *user)
 {
     struct access_service *s = user;
     access_sessions_sweep(s);
+    access_sessions_store_used(s);
     loop_timer_start(s->sweep, SWEEP_MS);
 }
 
@@ -64,18 +75,17 @@ bool access_session_of(struct access_service *s, const struct access_rules *rule
         return false;
     }
     pthread_mutex_lock(&s->lock);
-    const struct access_session *found =
+    struct access_session *found =
         sessions_find(s->sessions, req->cookie, now->wall_ns, s->session_idle_ns);
+    bool holds = false;
     if (found) {
+        *ret_holder = access_session_holder(rules, found, now);
+        holds = access_session_check(found, ret_holder, req->cookie, now->wall_ns);
         *ret = *found;
-        ret->hash = NULL; /* the table's */
+        ret->user = ret->key = ret->proof = ret->hash = NULL; /* the table's */
     }
     pthread_mutex_unlock(&s->lock);
-    if (!found) {
-        return false;
-    }
-    *ret_holder = access_rules_holder(rules, ret->holder, now);
-    return ret_holder->user || ret_holder->key;
+    return holds;
 }
 
 static const char *name_of(const struct access_holder *h)
@@ -95,13 +105,19 @@ static uint64_t open_for(struct access_service *s, const struct access_holder *h
     const struct access_session like = {
         .serial = ++s->last_serial,
         .holder = h->user ? h->user->serial : h->key->serial,
-        .created_ns = now->wall_ns,
-        .expires_ns = expires,
+        .user = h->user ? h->user->name : NULL,
+        .key = h->user ? NULL : h->key->id,
+        .created_at = now->wall_ns,
+        .expires_at = expires,
     };
+    struct session_gone dropped;
     pthread_mutex_lock(&s->lock);
-    uint64_t dropped = sessions_open(s->sessions, &like, secret);
+    struct access_session *opened = sessions_open(s->sessions, &like, secret, &dropped);
+    access_session_prove(opened, h, secret, now->wall_ns);
+    struct store_op *op = access_session_put_op(s, opened);
     pthread_mutex_unlock(&s->lock);
-    end_sessions(s, dropped);
+    access_session_store(s, op);
+    end_session(s, &dropped);
     *ret_expires_ns = expires;
     return like.serial;
 }
@@ -134,7 +150,7 @@ int access_login(struct access_service *s, const struct access_request *req,
 
 bool access_logout(struct access_service *s, const struct access_request *req)
 {
-    uint64_t serial = 0;
+    struct session_gone gone = {0};
     if (!req->cookie) {
         return false;
     }
@@ -142,15 +158,14 @@ bool access_logout(struct access_service *s, const struct access_request *req)
     const struct access_session *found =
         sessions_find(s->sessions, req->cookie, clock_wall_ns(), s->session_idle_ns);
     if (found) {
-        serial = found->serial;
-        (void)sessions_end(s->sessions, serial);
+        (void)sessions_end(s->sessions, found->serial, &gone);
     }
     pthread_mutex_unlock(&s->lock);
-    end_sessions(s, serial);
-    if (serial != 0) {
-        log_info("session %llu logged out", (unsigned long long)serial);
+    end_session(s, &gone);
+    if (gone.serial != 0) {
+        log_info("session %llu logged out", (unsigned long long)gone.serial);
     }
-    return serial != 0;
+    return gone.serial != 0;
 }
 
 /* ---- who am I ---- */
@@ -253,7 +268,7 @@ int access_identify(struct access_service *s, const struct access_request *req,
     *ret = (struct access_identity){.by = ACCESS_IDENTITY_NOBODY};
     if (access_session_of(s, rules, req, &now, &session, &h)) {
         ret->by = ACCESS_IDENTITY_COOKIE;
-        ret->expires_at = session.expires_ns;
+        ret->expires_at = session.expires_at;
     } else {
         h = identify_request(s, rules, req, &now, ret, &r);
     }

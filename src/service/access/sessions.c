@@ -22,8 +22,11 @@ struct sessions *sessions_new(void)
     return mem_new(struct sessions);
 }
 
-static void session_free(struct access_session *s)
+void session_free(struct access_session *s)
 {
+    free(s->user);
+    free(s->key);
+    free(s->proof);
     free(s->hash);
     free(s);
 }
@@ -54,41 +57,48 @@ static char *hash_of(const char *secret)
     return base64_to_str(BYTES(digest, sizeof(digest)), BASE64_URL);
 }
 
-static void take_out(struct sessions *t, struct access_session *s)
+static void take_out(struct sessions *t, struct access_session *s, struct session_gone *gone)
 {
+    gone->serial = s->serial;
+    snprintf(gone->hash, sizeof(gone->hash), "%s", s->hash);
     (void)map_remove(&t->by_hash, s->hash);
     session_free(s);
 }
 
+static bool is_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : !a && !b;
+}
+
 /* Makes room. Linear, but only when somebody with credentials logs in. */
-static uint64_t drop_for(struct sessions *t, uint64_t holder)
+static void drop_for(struct sessions *t, const struct access_session *like,
+                     struct session_gone *gone)
 {
     struct access_session *oldest = NULL;
     struct access_session *own_oldest = NULL;
     size_t own = 0;
     MAP_FOREACH (slot, &t->by_hash) {
         struct access_session *s = slot->value;
-        oldest = !oldest || s->used_ns < oldest->used_ns ? s : oldest;
-        if (s->holder == holder) {
+        oldest = !oldest || s->used_at < oldest->used_at ? s : oldest;
+        if (is_text(s->user, like->user) && is_text(s->key, like->key)) {
             own++;
-            own_oldest = !own_oldest || s->used_ns < own_oldest->used_ns ? s : own_oldest;
+            own_oldest = !own_oldest || s->used_at < own_oldest->used_at ? s : own_oldest;
         }
     }
     struct access_session *goes = own >= SESSIONS_PER_HOLDER       ? own_oldest
                                   : t->by_hash.len >= SESSIONS_MAX ? oldest
                                                                    : NULL;
-    uint64_t serial = goes ? goes->serial : 0;
+    gone->serial = 0;
     if (goes) {
-        take_out(t, goes);
+        take_out(t, goes, gone);
     }
-    return serial;
 }
 
-uint64_t sessions_open(struct sessions *t, const struct access_session *like,
-                       char secret[SESSION_SECRET_LEN + 1])
+struct access_session *sessions_open(struct sessions *t, const struct access_session *like,
+                                     char secret[SESSION_SECRET_LEN + 1], struct session_gone *gone)
 {
     uint8_t random[SECRET_BYTES];
-    uint64_t dropped = drop_for(t, like->holder);
+    drop_for(t, like, gone);
     random_bytes(random, sizeof(random));
     _cleanup_free_ char *text = base64_to_str(BYTES(random, sizeof(random)), BASE64_URL);
     snprintf(secret, SESSION_SECRET_LEN + 1, "%s", text);
@@ -96,19 +106,30 @@ uint64_t sessions_open(struct sessions *t, const struct access_session *like,
     OPENSSL_cleanse(random, sizeof(random));
     struct access_session *s = mem_new(struct access_session);
     *s = *like;
-    s->used_ns = like->created_ns;
+    s->user = like->user ? mem_strdup(like->user) : NULL;
+    s->key = like->key ? mem_strdup(like->key) : NULL;
+    s->used_at = like->created_at;
     s->hash = hash_of(secret);
     map_set(&t->by_hash, s->hash, s);
-    return dropped;
+    return s;
+}
+
+bool sessions_add(struct sessions *t, struct access_session *s)
+{
+    if (t->by_hash.len >= SESSIONS_MAX || map_get(&t->by_hash, s->hash)) {
+        return false;
+    }
+    map_set(&t->by_hash, s->hash, s);
+    return true;
 }
 
 static bool has_ended(const struct access_session *s, int64_t now_ns, int64_t idle_ns)
 {
-    return now_ns >= s->expires_ns || now_ns - s->used_ns >= idle_ns;
+    return now_ns >= s->expires_at || now_ns - s->used_at >= idle_ns;
 }
 
-const struct access_session *sessions_find(struct sessions *t, const char *secret, int64_t now_ns,
-                                           int64_t idle_ns)
+struct access_session *sessions_find(struct sessions *t, const char *secret, int64_t now_ns,
+                                     int64_t idle_ns)
 {
     if (strlen(secret) != SESSION_SECRET_LEN) {
         return NULL;
@@ -118,7 +139,7 @@ const struct access_session *sessions_find(struct sessions *t, const char *secre
     if (!s || has_ended(s, now_ns, idle_ns)) {
         return NULL; /* the sweep takes it out, and ends what it opened */
     }
-    s->used_ns = now_ns;
+    s->used_at = now_ns;
     return s;
 }
 
@@ -138,25 +159,34 @@ bool sessions_is_open(const struct sessions *t, uint64_t serial)
     return by_serial(t, serial) != NULL;
 }
 
-bool sessions_end(struct sessions *t, uint64_t serial)
+bool sessions_end(struct sessions *t, uint64_t serial, struct session_gone *gone)
 {
     struct access_session *s = by_serial(t, serial);
+    gone->serial = 0;
     if (s) {
-        take_out(t, s);
+        take_out(t, s, gone);
     }
     return s != NULL;
 }
 
-uint64_t sessions_sweep(struct sessions *t, int64_t now_ns, int64_t idle_ns,
-                        bool (*ended)(void *user, uint64_t holder), void *user)
+bool sessions_sweep(struct sessions *t, int64_t now_ns, int64_t idle_ns,
+                    bool (*ended)(void *user, const struct access_session *s), void *user,
+                    struct session_gone *gone)
 {
     MAP_FOREACH (slot, &t->by_hash) {
         struct access_session *s = slot->value;
-        if (has_ended(s, now_ns, idle_ns) || ended(user, s->holder)) {
-            uint64_t serial = s->serial;
-            take_out(t, s);
-            return serial;
+        if (has_ended(s, now_ns, idle_ns) || ended(user, s)) {
+            take_out(t, s, gone);
+            return true;
         }
     }
-    return 0;
+    gone->serial = 0;
+    return false;
+}
+
+void sessions_each(struct sessions *t, void (*fn)(void *user, struct access_session *s), void *user)
+{
+    MAP_FOREACH (slot, &t->by_hash) {
+        fn(user, slot->value);
+    }
 }

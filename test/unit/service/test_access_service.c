@@ -21,11 +21,12 @@ struct rig {
     char secret[80];
 };
 
-static void open_service(struct rig *g)
+static void open_service_with(struct rig *g, const char *yaml)
 {
     struct access_config config;
     struct error err = {0};
-    model_init(&access_config_model, &config);
+    assert_int_equal(model_parse_yaml(&access_config_model, &config, BYTES_STR(yaml), NULL, &err),
+                     0);
     g->control = loop_new("control", LOOP_CONTROL);
     assert_int_equal(store_open(&(struct store_config){.dir = g->dir}, &g->store, &err), 0);
     g->s = access_service_new(&(struct access_service_config){
@@ -35,6 +36,11 @@ static void open_service(struct rig *g)
                            g->control, &g->control, 1);
     access_service_set_engine(g->s, g->engine);
     model_done(&access_config_model, &config);
+}
+
+static void open_service(struct rig *g)
+{
+    open_service_with(g, "{}");
 }
 
 static void close_service(struct rig *g)
@@ -362,6 +368,167 @@ static void test_a_session_does_what_its_holder_may_and_ends_with_it(void **stat
     folder_free(g.dir);
 }
 
+/* ---- over a restart ---- */
+
+#define USERS_BEFORE                                                                               \
+    "users: [{name: a, password: password-1, publish: 'live/*', api: true},"                       \
+    "{name: b, password: password-2, publish: 'live/*'}]"
+
+static int api_by(struct rig *g, const char *cookie)
+{
+    const struct access_request req = {.cookie = cookie};
+    return access_service_api(g->s, &req, ACCESS_SCOPE_READ);
+}
+
+static void restart(struct rig *g, const char *yaml)
+{
+    close_service(g);
+    open_service_with(g, yaml);
+}
+
+struct listed {
+    unsigned n;
+    bool done;
+    bool secret_seen;
+    const char *secret;
+};
+
+static void on_listed(void *user, int r, const struct store_result *result)
+{
+    struct listed *l = user;
+    assert_int_equal(r, 0);
+    l->n = result->n;
+    for (unsigned i = 0; i < result->n; i++) {
+        const struct store_doc *doc = &result->docs[i];
+        l->secret_seen = l->secret_seen || strcmp(doc->id, l->secret) == 0 ||
+                         memmem(doc->body.data, doc->body.len, l->secret, strlen(l->secret));
+    }
+    l->done = true;
+}
+
+/* How many sessions the store has; none shows the secret. */
+static unsigned stored_sessions(struct rig *g, const char *secret)
+{
+    struct listed l = {.secret = secret};
+    struct store_op *op = store_op_list("access-session", "", STORE_LIST_MAX);
+    assert_int_equal(store_submit(g->store, g->control, op, on_listed, &l), 0);
+    for (int i = 0; !l.done && i < 6000; i++) {
+        loop_run_once(g->control, 10);
+    }
+    assert_true(l.done);
+    assert_false(l.secret_seen);
+    return l.n;
+}
+
+static void test_a_session_outlives_the_process(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    char a[ACCESS_SESSION_SECRET_MAX];
+    char b[ACCESS_SESSION_SECRET_MAX];
+    char out[ACCESS_SESSION_SECRET_MAX];
+    open_service_with(&g, USERS_BEFORE);
+    assert_int_equal(log_in(&g, "a", "password-1", NULL, a), 0);
+    assert_int_equal(log_in(&g, "a", "password-1", NULL, out), 0);
+    assert_int_equal(log_in(&g, "b", "password-2", NULL, b), 0);
+    assert_int_equal(stored_sessions(&g, a), 3);
+    assert_true(access_logout(g.s, &(struct access_request){.cookie = out}));
+    assert_int_equal(stored_sessions(&g, a), 2);
+    restart(&g, USERS_BEFORE);
+    assert_int_equal(api_by(&g, out), -EPERM);
+    assert_int_equal(api_by(&g, a), 0);
+    struct access_answer answer = ask_as(&g, NULL, NULL, b);
+    assert_int_equal(answer.result, 0);
+    assert_int_equal(publish_by(&g, &answer).r, 0);
+    /* It ends with its user as ever, and then for good. */
+    configure(&g, "users: [{name: a, password: password-1, publish: 'live/*', api: true}]");
+    assert_int_equal(publish_by(&g, &answer).r, -EACCES);
+    restart(&g, USERS_BEFORE);
+    assert_int_equal(ask_as(&g, NULL, NULL, b).result, -EPERM);
+    assert_int_equal(api_by(&g, a), 0);
+    assert_int_equal(stored_sessions(&g, a), 1);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
+/* Each changes user a while no server runs. */
+static const char *const users_after[] = {
+    "users: [{name: b, password: password-2, api: true}]",
+    "users: [{name: a, password: password-3, publish: 'live/*', api: true}]",
+    "users: [{name: a, password: password-1, publish: 'live/a', api: true}]",
+    "users: [{name: a, password: password-1, publish: 'live/*'},"
+    "{name: b, password: password-1, api: true}]",
+};
+
+static void test_who_was_changed_meanwhile_is_refused(void **state)
+{
+    for (size_t i = 0; i < ARRAY_LEN(users_after); i++) {
+        struct rig g = {.dir = folder_new()};
+        char a[ACCESS_SESSION_SECRET_MAX];
+        open_service_with(&g, USERS_BEFORE);
+        assert_int_equal(log_in(&g, "a", "password-1", NULL, a), 0);
+        restart(&g, users_after[i]);
+        assert_int_equal(ask_as(&g, NULL, NULL, a).result, -EPERM);
+        assert_int_equal(api_by(&g, a), -EPERM);
+        /* And stays so: it is over as soon as it was shown. */
+        configure(&g, USERS_BEFORE);
+        assert_int_equal(api_by(&g, a), -EPERM);
+        assert_int_equal(stored_sessions(&g, a), 0);
+        close_service(&g);
+        folder_free(g.dir);
+    }
+}
+
+static void test_a_session_by_a_key_outlives_the_process_and_not_the_key(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    char secret[ACCESS_SESSION_SECRET_MAX];
+    int scope = ACCESS_SCOPE_READ;
+    open_service_with(&g, USERS_BEFORE);
+    access_key_create(g.s, &(struct access_key){.scopes = {&scope, 1}}, on_change, &g);
+    wait_change(&g, 1);
+    assert_int_equal(log_in(&g, NULL, NULL, g.secret, secret), 0);
+    char id[48];
+    snprintf(id, sizeof(id), "%s", g.id);
+    restart(&g, USERS_BEFORE);
+    assert_int_equal(api_by(&g, secret), 0);
+    restart(&g, USERS_BEFORE);
+    access_key_delete(g.s, id, false, on_change, &g); /* before the cookie was shown */
+    wait_change(&g, 2);
+    assert_int_equal(api_by(&g, secret), -EPERM);
+    assert_int_equal(stored_sessions(&g, secret), 0);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
+static void test_what_is_no_session_is_deleted_at_the_start(void **state)
+{
+    static const char *const bodies[][2] = {
+        {"0123456789012345678901234567890123456789abc", "not JSON"},
+        {"short", "{\"user\":\"a\",\"proof\":\"p\",\"created_at\":\"2026-01-01T00:00:00Z\","
+                  "\"used_at\":\"2026-01-01T00:00:00Z\",\"expires_at\":\"2126-01-01T00:00:00Z\"}"},
+        /* Expired. */
+        {"0123456789012345678901234567890123456789abd",
+         "{\"user\":\"a\",\"proof\":\"p\",\"created_at\":\"2020-01-01T00:00:00Z\","
+         "\"used_at\":\"2020-01-01T00:00:00Z\",\"expires_at\":\"2020-01-02T00:00:00Z\"}"},
+        /* Of nobody. */
+        {"0123456789012345678901234567890123456789abe",
+         "{\"proof\":\"p\",\"created_at\":\"2026-01-01T00:00:00Z\","
+         "\"used_at\":\"2026-01-01T00:00:00Z\",\"expires_at\":\"2126-01-01T00:00:00Z\"}"},
+    };
+    struct rig g = {.dir = folder_new()};
+    open_service_with(&g, USERS_BEFORE);
+    struct store_op *op = store_op_write();
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        store_op_put(op, "access-session", bodies[i][0], STORE_ANY, BYTES_STR(bodies[i][1]));
+    }
+    assert_int_equal(store_submit(g.store, g.control, op, NULL, NULL), 0);
+    assert_int_equal(stored_sessions(&g, "nothing"), ARRAY_LEN(bodies));
+    restart(&g, USERS_BEFORE);
+    assert_int_equal(stored_sessions(&g, "nothing"), 0);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
 /* ---- users of the API ---- */
 
 static void on_user(void *user, int r, const struct error *err)
@@ -441,6 +608,10 @@ int main(void)
         cmocka_unit_test(test_what_is_granted_before_and_attached_after_a_revocation),
         cmocka_unit_test(test_a_user_who_loses_something_loses_the_sessions),
         cmocka_unit_test(test_a_session_does_what_its_holder_may_and_ends_with_it),
+        cmocka_unit_test(test_a_session_outlives_the_process),
+        cmocka_unit_test(test_who_was_changed_meanwhile_is_refused),
+        cmocka_unit_test(test_a_session_by_a_key_outlives_the_process_and_not_the_key),
+        cmocka_unit_test(test_what_is_no_session_is_deleted_at_the_start),
         cmocka_unit_test(test_users_of_the_api),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

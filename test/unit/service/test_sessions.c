@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "service/access/sessions.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define IDLE (100 * NS_PER_S)
@@ -13,9 +14,16 @@
 static void open_one(struct sessions *t, uint64_t serial, uint64_t holder, int64_t now,
                      char secret[SESSION_SECRET_LEN + 1])
 {
-    const struct access_session like = {
-        .serial = serial, .holder = holder, .created_ns = now, .expires_ns = now + LIFE};
-    assert_int_equal(sessions_open(t, &like, secret), 0);
+    char name[24];
+    struct session_gone gone;
+    snprintf(name, sizeof(name), "user-%llu", (unsigned long long)holder);
+    const struct access_session like = {.serial = serial,
+                                        .holder = holder,
+                                        .user = name,
+                                        .created_at = now,
+                                        .expires_at = now + LIFE};
+    assert_int_equal(sessions_open(t, &like, secret, &gone)->serial, serial);
+    assert_int_equal(gone.serial, 0);
 }
 
 static void test_the_secret_opens_it(void **state)
@@ -34,21 +42,34 @@ static void test_the_secret_opens_it(void **state)
     assert_null(sessions_find(t, "", 1, IDLE));
     assert_null(sessions_find(t, "short", 1, IDLE));
     assert_true(sessions_is_open(t, 8));
-    assert_true(sessions_end(t, 8));
-    assert_false(sessions_end(t, 8));
+    struct session_gone gone;
+    assert_true(sessions_end(t, 8, &gone));
+    assert_int_equal(gone.serial, 8);
+    assert_int_equal(strlen(gone.hash), SESSION_SECRET_LEN);
+    assert_false(sessions_end(t, 8, &gone));
+    assert_int_equal(gone.serial, 0);
     assert_false(sessions_is_open(t, 8));
     assert_null(sessions_find(t, two, 1, IDLE));
     sessions_free(t);
 }
 
-static bool nobody_is_gone(void *user, uint64_t holder)
+static bool nobody_is_gone(void *user, const struct access_session *s)
 {
     return false;
 }
 
-static bool this_is_gone(void *user, uint64_t holder)
+static bool this_is_gone(void *user, const struct access_session *s)
 {
-    return holder == *(uint64_t *)user;
+    return s->holder == *(uint64_t *)user;
+}
+
+static uint64_t sweep(struct sessions *t, int64_t now,
+                      bool (*ended)(void *user, const struct access_session *s), void *user)
+{
+    struct session_gone gone;
+    bool one = sessions_sweep(t, now, IDLE, ended, user, &gone);
+    assert_true(one == (gone.serial != 0));
+    return gone.serial;
 }
 
 static void test_time_ends_it(void **state)
@@ -65,10 +86,10 @@ static void test_time_ends_it(void **state)
     }
     assert_null(sessions_find(t, secret, LIFE, IDLE));
     assert_int_equal(sessions_count(t), 2);
-    uint64_t first = sessions_sweep(t, LIFE, IDLE, nobody_is_gone, NULL);
-    uint64_t second = sessions_sweep(t, LIFE, IDLE, nobody_is_gone, NULL);
+    uint64_t first = sweep(t, LIFE, nobody_is_gone, NULL);
+    uint64_t second = sweep(t, LIFE, nobody_is_gone, NULL);
     assert_int_equal(first + second, 15);
-    assert_int_equal(sessions_sweep(t, LIFE, IDLE, nobody_is_gone, NULL), 0);
+    assert_int_equal(sweep(t, LIFE, nobody_is_gone, NULL), 0);
     assert_int_equal(sessions_count(t), 0);
     sessions_free(t);
 }
@@ -80,8 +101,8 @@ static void test_it_goes_with_its_holder(void **state)
     uint64_t gone = 2;
     open_one(t, 7, 1, 0, secret);
     open_one(t, 8, 2, 0, secret);
-    assert_int_equal(sessions_sweep(t, 1, IDLE, this_is_gone, &gone), 8);
-    assert_int_equal(sessions_sweep(t, 1, IDLE, this_is_gone, &gone), 0);
+    assert_int_equal(sweep(t, 1, this_is_gone, &gone), 8);
+    assert_int_equal(sweep(t, 1, this_is_gone, &gone), 0);
     assert_true(sessions_is_open(t, 7));
     sessions_free(t);
 }
@@ -97,11 +118,13 @@ static void test_there_are_not_too_many(void **state)
     }
     open_one(t, 5000, 2, 0, secret); /* of somebody else */
     assert_non_null(sessions_find(t, first, 5, IDLE));
-    const struct access_session like = {.serial = 6000, .holder = 1, .expires_ns = LIFE};
-    uint64_t dropped = sessions_open(t, &like, secret);
-    assert_int_not_equal(dropped, 0);
-    assert_int_not_equal(dropped, 1); /* which was used */
-    assert_int_not_equal(dropped, 5000);
+    /* One that was read from the store counts by the name, too. */
+    const struct access_session like = {.serial = 6000, .user = "user-1", .expires_at = LIFE};
+    struct session_gone dropped;
+    (void)sessions_open(t, &like, secret, &dropped);
+    assert_int_not_equal(dropped.serial, 0);
+    assert_int_not_equal(dropped.serial, 1); /* which was used */
+    assert_int_not_equal(dropped.serial, 5000);
     assert_int_equal(sessions_count(t), SESSIONS_PER_HOLDER + 1);
     sessions_free(t);
 
@@ -110,8 +133,9 @@ static void test_there_are_not_too_many(void **state)
         open_one(t, i, i, (int64_t)i, secret);
     }
     const struct access_session one_more = {
-        .serial = 9999, .holder = 9999, .created_ns = SESSIONS_MAX + 1, .expires_ns = LIFE};
-    assert_int_equal(sessions_open(t, &one_more, secret), 1);
+        .serial = 9999, .user = "9999", .created_at = SESSIONS_MAX + 1, .expires_at = LIFE};
+    (void)sessions_open(t, &one_more, secret, &dropped);
+    assert_int_equal(dropped.serial, 1);
     assert_int_equal(sessions_count(t), SESSIONS_MAX);
     sessions_free(t);
 }
