@@ -24,6 +24,7 @@ struct client {
     struct list node;
     struct events *events;
     struct http_reply *reply;
+    struct http_grant grant;
 };
 
 struct events {
@@ -60,6 +61,12 @@ static void on_gone(void *user)
     client_free(user);
 }
 
+static void cut(struct client *c)
+{
+    http_reply_end(c->reply);
+    client_free(c);
+}
+
 /* false: it reads too slowly, and has been cut off. */
 static bool give(struct client *c, struct buf *b)
 {
@@ -67,15 +74,30 @@ static bool give(struct client *c, struct buf *b)
     if (http_reply_write(c->reply, &ref) >= 0) {
         return true;
     }
-    http_reply_end(c->reply);
-    client_free(c);
+    cut(c);
     return false;
 }
 
 static void give_all(struct events *e, struct buf *b)
 {
+    int64_t now_ns = clock_mono_ns();
     LIST_FOREACH_SAFE (it, &e->clients) {
-        (void)give(LIST_ENTRY(it, struct client, node), b);
+        struct client *c = LIST_ENTRY(it, struct client, node);
+        if (c->grant.expires_mono_ns != 0 && now_ns >= c->grant.expires_mono_ns) {
+            cut(c);
+        } else {
+            (void)give(c, b);
+        }
+    }
+}
+
+void events_revoke(struct events *e, uint64_t serial)
+{
+    LIST_FOREACH_SAFE (it, &e->clients) {
+        struct client *c = LIST_ENTRY(it, struct client, node);
+        if (serial != 0 && c->grant.serial == serial) {
+            cut(c);
+        }
     }
 }
 
@@ -262,10 +284,20 @@ static void handle_events(void *user, struct http_request *req, struct http_repl
         http_reply_problem(reply, 503, "too-many-clients", &err);
         return;
     }
+    /* The guard asked on another thread: meanwhile it may have been taken back. */
+    const struct http_grant grant = http_request_grant(req);
+    if (grant.serial != 0 && e->config.holds &&
+        !e->config.holds(e->config.holds_user, grant.serial)) {
+        struct error err = {0};
+        error_set(&err, -EACCES, "Authorization", "these credentials may not do this any more");
+        http_reply_problem(reply, 403, "not-allowed", &err);
+        return;
+    }
     bool resumes = last_id && can_resume(e, last_id, &seen);
     struct client *c = mem_new(struct client);
     c->events = e;
     c->reply = reply;
+    c->grant = grant;
     list_append(&e->clients, &c->node);
     if (e->n_clients++ == 0) {
         loop_timer_start(e->keepalive, e->config.keepalive_ms);
@@ -294,7 +326,7 @@ static const struct http_route_doc events_doc = {
     .text =
         "Server-sent events. The first is `start` or `reset` (the state is to be read anew) with the position as its id; those "
         "that follow have no name, and as data a JSON object with `id`, `time`, `type`, `resource` and `data`. A comment comes "
-        "every 15 seconds. A client that reads too slowly is cut off and may come again. docs/operation.md lists the types.",
+        "every 15 seconds. A client that reads too slowly is cut off and may come again; so is one whose login, key or user ends. docs/operation.md lists the types.",
     .reply_type = "text/event-stream",
     .reply_text = "The events, without end",
     .params = events_params,

@@ -23,6 +23,9 @@ struct events_config {
     unsigned clients_max;  /* 256 */
     unsigned
         keepalive_ms; /* a comment, so that nobody between takes the silence for the end; 15000 */
+    /* Whether what the guard let a request in by (http_request_grant()) still holds; NULL = yes. Control thread. */
+    bool (*holds)(void *user, uint64_t serial);
+    void *holds_user;
 };
 struct events *events_new(struct loop *control, const struct events_config *config);
 /* After the HTTP server. NULL is fine; returns NULL. */
@@ -54,6 +57,8 @@ void events_unlisten(struct events_listener *l);
  */
 void events_emit(struct events *e, int64_t wall_ns, const char *type, const char *resource,
                  const char *data);
+/* Cuts off who listens by a grant of this serial. */
+void events_revoke(struct events *e, uint64_t serial);
 /* "<boot>-<number>" of the newest, valid until the next. */
 const char *events_position(struct events *e);
 

@@ -157,6 +157,16 @@ static int start_loops(struct serve *s, struct error *err)
     return 0;
 }
 
+static bool still_holds(void *user, uint64_t serial)
+{
+    return access_service_holds(user, serial);
+}
+
+static void on_revoked(void *user, uint64_t serial)
+{
+    events_revoke(user, serial);
+}
+
 static int start_engine(struct serve *s)
 {
     media_register_forms();
@@ -165,7 +175,9 @@ static int start_engine(struct serve *s)
     ec.access = access_service_answerer(s->access);
     s->engine = engine_new(&ec, s->control, s->loops, s->n_loops);
     access_service_set_engine(s->access, s->engine);
-    s->events = events_new(s->control, &(struct events_config){0});
+    const struct events_config events = {.holds = still_holds, .holds_user = s->access};
+    s->events = events_new(s->control, &events);
+    access_service_on_revoked(s->access, on_revoked, s->events);
     stream_events_start(s->engine, s->events);
     return 0;
 }
@@ -542,6 +554,7 @@ struct serve *serve_free(struct serve *s)
     s->rtmp = rtmp_server_close(s->rtmp);
     if (s->access) {
         access_service_set_engine(s->access, NULL);
+        access_service_on_revoked(s->access, NULL, NULL);
     }
     if (s->engine) {
         engine_set_event_fn(s->engine, NULL, NULL);

@@ -74,6 +74,16 @@ bool http_request_is_tls(const struct http_request *r);
 /* For the guard, when it believes a proxy: who the client behind it is, and whether that one came by TLS. */
 void http_request_set_client(struct http_request *r, const struct sockaddr_storage *client,
                              bool tls);
+/*
+ * What let the request in, as the guard knows it: an answer without end asks whether it still holds. serial 0: nothing that
+ * can be taken back; expires_mono_ns 0: never.
+ */
+struct http_grant {
+    uint64_t serial;
+    int64_t expires_mono_ns;
+};
+void http_request_set_grant(struct http_request *r, const struct http_grant *grant);
+struct http_grant http_request_grant(const struct http_request *r);
 /* Loop the connection lives on. */
 struct loop *http_request_loop(const struct http_request *r);
 const struct http_route *http_request_route(const struct http_request *r);

@@ -64,6 +64,7 @@ struct http_request {
     size_t body_len;
     size_t body_cap;
     struct conn_addr peer;
+    struct http_grant grant;
 };
 
 enum http_reply_state {

@@ -255,6 +255,16 @@ void http_request_set_client(struct http_request *r, const struct sockaddr_stora
     r->tls = tls;
 }
 
+void http_request_set_grant(struct http_request *r, const struct http_grant *grant)
+{
+    r->grant = *grant;
+}
+
+struct http_grant http_request_grant(const struct http_request *r)
+{
+    return r->grant;
+}
+
 struct loop *http_request_loop(const struct http_request *r)
 {
     return r->loop;

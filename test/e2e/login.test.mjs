@@ -98,6 +98,44 @@ test("logging out ends what plays by the cookie", async () => {
   assert.equal((await ask("GET", "/api/v1/session", { headers: { cookie } })).json.by, "nobody");
 });
 
+// The event feed of who shows these headers: {first, ended}, promises.
+function listen(headers) {
+  let [began, ended] = [];
+  const first = new Promise((done) => (began = done));
+  const end = new Promise((done) => (ended = done));
+  request({ host: "127.0.0.1", port: mast.httpPort, path: "/api/v1/events", agent: false, headers }, (r) => {
+    assert.equal(r.statusCode, 200);
+    r.once("data", began).on("end", ended);
+  }).end();
+  return { first, end };
+}
+
+test("the event feed ends with the login, key or user that opened it", async () => {
+  const admin = { cookie: await logIn(BOSS) };
+  const cookie = await logIn(BOSS);
+  const made = (await ask("POST", "/api/v1/keys", { headers: admin, body: { scopes: ["read"] } })).json;
+  const user = { name: "watcher", password: "watcher-password", api: true };
+  assert.equal(await status("POST", "/api/v1/users", { headers: admin, body: user }), 201);
+  const feeds = {
+    admin: listen(admin),
+    cookie: listen({ cookie }),
+    key: listen({ authorization: `Bearer ${made.key}` }),
+    user: listen({ authorization: `Basic ${Buffer.from(`${user.name}:${user.password}`).toString("base64")}` }),
+  };
+  await Promise.all(Object.values(feeds).map((f) => f.first));
+  let adminEnded = false;
+  feeds.admin.end.then(() => (adminEnded = true));
+  assert.equal(await status("DELETE", "/api/v1/session", { headers: { cookie } }), 204);
+  await feeds.cookie.end;
+  assert.equal(await status("DELETE", `/api/v1/keys/${made.id}`, { headers: admin }), 204);
+  await feeds.key.end;
+  assert.equal(await status("DELETE", `/api/v1/users/${user.name}`, { headers: admin }), 204);
+  await feeds.user.end;
+  assert.equal(adminEnded, false, "others listen on");
+  assert.equal(await status("DELETE", "/api/v1/session", { headers: admin }), 204);
+  await feeds.admin.end;
+});
+
 test("other sites' pages and other names get nothing by a cookie", async () => {
   const cookie = await logIn(BOSS);
   const as = (headers) => ({ headers: { cookie, ...headers } });

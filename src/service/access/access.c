@@ -509,35 +509,39 @@ bool access_rules_trust(const struct access_rules *r, const struct access_reques
 
 enum access_source access_rules_api(const struct access_rules *r,
                                     const struct access_request *asked, enum access_scope scope,
-                                    const struct access_now *now, int *ret_r)
+                                    const struct access_now *now, struct access_answer *answer)
 {
     _cleanup_(query_credentials_done) struct query_credentials buf = {0};
     const struct access_request req = with_query(asked, &buf);
     bool busy = false;
-    *ret_r = 0;
+    *answer = (struct access_answer){0};
     if (access_rules_trust(r, &req)) {
         return ACCESS_BY_RULE;
     }
     const struct access_key *k = key_of(r, &req, now);
     if (k && access_key_has_scope(k, scope)) {
+        grant(answer, "", 0, k, now);
         return ACCESS_BY_KEY;
     }
     for (size_t i = 0; i < r->config.users.len; i++) {
         const struct access_user *u = &r->config.users.items[i];
         if (u->api && applies(r, u, req.user, req.password, now, &busy)) {
+            answer->serial = u->serial;
             return u->password ? ACCESS_BY_PASSWORD : ACCESS_BY_RULE;
         }
     }
     struct jwt_grant token;
     bool right;
     if (token_grants(r, &req, NULL, scope, now, &token, &right)) {
+        answer->expires_mono_ns =
+            MAX(now->mono_ns + (token.expires_wall_ns - now->wall_ns), INT64_C(1));
         return ACCESS_BY_TOKEN;
     }
     if (busy) {
-        *ret_r = -EBUSY;
+        answer->result = -EBUSY;
         return ACCESS_BY_RULE;
     }
-    *ret_r = req.user || req.password || req.token ? -EACCES : -EPERM;
+    answer->result = req.user || req.password || req.token ? -EACCES : -EPERM;
     return k ? ACCESS_BY_KEY : right ? ACCESS_BY_TOKEN : ACCESS_BY_NOTHING;
 }
 

@@ -90,10 +90,10 @@ struct access_holder {
 /* Answers at once. On refusal answer->result is -EPERM when no credentials came, -EACCES when they do not suffice. */
 enum access_source access_rules_ask(const struct access_rules *r, const struct access_request *req,
                                     const struct access_now *now, struct access_answer *answer);
-/* May req's peer use routes of this scope? Path and action do not matter. *ret_r: 0, -EPERM or -EACCES. */
+/* May req's peer use routes of this scope? Path and action do not matter. answer->result: 0, -EPERM, -EACCES or -EBUSY. */
 enum access_source access_rules_api(const struct access_rules *r, const struct access_request *req,
                                     enum access_scope scope, const struct access_now *now,
-                                    int *ret_r);
+                                    struct access_answer *answer);
 
 /* Whose user and password, or token, these are; nobody when they are wrong, or when *ret_r is -EBUSY: to be asked later. Stream keys and signed tokens do not log in. */
 struct access_holder access_rules_login(const struct access_rules *r,

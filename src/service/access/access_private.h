@@ -31,6 +31,8 @@ struct access_service {
     struct store *store;
     struct loop *control;
     struct engine *engine;
+    access_revoked_fn revoked; /* control loop */
+    void *revoked_user;
     struct access_key_list keys; /* control loop; with hints and serials */
     uint64_t last_serial;        /* control loop: of keys, users and sessions */
     unsigned pending;            /* keys being made */
@@ -59,6 +61,8 @@ struct access_service {
 
 /* Makes rules of what there is now, and ends the sessions of those who have no right any more. Control loop. */
 void access_publish(struct access_service *s);
+/* Ends what was granted with this serial: sessions of media, and answers without end. Control loop. */
+void access_end(struct access_service *s, uint64_t serial);
 /* A reference to the rules that hold now; any thread. */
 struct access_rules *access_take_rules(struct access_service *s);
 struct access_now access_now(void);

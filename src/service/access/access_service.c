@@ -66,6 +66,22 @@ void access_publish(struct access_service *s)
     model_done(&access_config_model, &before);
 }
 
+void access_end(struct access_service *s, uint64_t serial)
+{
+    if (s->engine) {
+        access_revoke(s->engine, serial);
+    }
+    if (s->revoked) {
+        s->revoked(s->revoked_user, serial);
+    }
+}
+
+void access_service_on_revoked(struct access_service *s, access_revoked_fn fn, void *user)
+{
+    s->revoked = fn;
+    s->revoked_user = user;
+}
+
 struct access_now access_now(void)
 {
     return (struct access_now){.wall_ns = clock_wall_ns(), .mono_ns = clock_mono_ns()};
@@ -256,9 +272,8 @@ static void ask_session(struct access_service *s, const struct access_rules *rul
     }
 }
 
-static bool holds(void *user, uint64_t serial)
+bool access_service_holds(struct access_service *s, uint64_t serial)
 {
-    struct access_service *s = user;
     struct access_rules *rules = access_take_rules(s);
     const struct access_now at = access_now();
     const struct access_holder h = access_rules_holder(rules, serial, &at);
@@ -270,6 +285,11 @@ static bool holds(void *user, uint64_t serial)
     bool open = sessions_is_open(s->sessions, serial);
     pthread_mutex_unlock(&s->lock);
     return open;
+}
+
+static bool holds(void *user, uint64_t serial)
+{
+    return access_service_holds(user, serial);
 }
 
 static void ask(void *user, struct access_ticket *t)
@@ -306,22 +326,29 @@ struct access_answerer access_service_answerer(struct access_service *s)
 }
 
 int access_service_api(struct access_service *s, const struct access_request *req,
-                       enum access_scope scope)
+                       enum access_scope scope, struct http_grant *ret)
 {
-    int r = 0;
+    struct access_answer answer;
     struct access_rules *rules = access_take_rules(s);
     const struct access_now at = access_now();
-    enum access_source source = access_rules_api(rules, req, scope, &at, &r);
+    enum access_source source = access_rules_api(rules, req, scope, &at, &answer);
     struct access_session session;
     struct access_holder h;
-    if (r < 0 && access_session_of(s, rules, req, &at, &session, &h)) {
-        r = access_holder_has_scope(&h, scope) ? 0 : -EACCES;
+    if (answer.result < 0 && access_session_of(s, rules, req, &at, &session, &h)) {
+        answer.result = access_holder_has_scope(&h, scope) ? 0 : -EACCES;
+        answer.serial = session.serial;
         source = ACCESS_BY_SESSION;
     }
     access_rules_unref(&rules);
     fetch_for_unknown_key(s, at.mono_ns);
     /* HTTP can say "later", so nothing is held back here. */
-    return access_weigh(s, req, source, r, at.mono_ns) != 0 ? -EBUSY : r;
+    if (access_weigh(s, req, source, answer.result, at.mono_ns) != 0) {
+        return -EBUSY;
+    }
+    if (ret && answer.result == 0) {
+        *ret = (struct http_grant){answer.serial, answer.expires_mono_ns};
+    }
+    return answer.result;
 }
 
 /* ---- life ---- */
@@ -711,9 +738,7 @@ static void on_deleted(void *user, int r, const struct store_result *result)
     s->keys.items.len--;
     /* First nobody gets in any more, then who is in goes. */
     access_publish(s);
-    if (s->engine) {
-        access_revoke(s->engine, gone.serial);
-    }
+    access_end(s, gone.serial);
     log_info("key %s (%s...) deleted, ending its sessions", gone.id, gone.hint);
     change_end(c, 0, &gone, NULL);
     key_done(&gone);

@@ -36,9 +36,14 @@ void access_service_configure(struct access_service *s, const struct access_conf
 struct access_answerer access_service_answerer(struct access_service *s);
 /* Gives the answers that still wait, and fetches nothing more; after the engine is gone, before the loops stop. Control thread. */
 void access_service_stop(struct access_service *s, struct loop *const *loops, unsigned n);
-/* Any thread: 0, -EPERM, -EACCES, or -EBUSY: too many attempts failed from there, ask later. */
+/* Any thread: 0 and, if asked for, the grant; -EPERM, -EACCES, or -EBUSY: too many attempts failed from there, ask later. */
 int access_service_api(struct access_service *s, const struct access_request *req,
-                       enum access_scope scope);
+                       enum access_scope scope, struct http_grant *ret);
+/* Whether what was granted with this serial still holds. Any thread. */
+bool access_service_holds(struct access_service *s, uint64_t serial);
+/* Told of each serial that holds no more, on the control thread; fn may be NULL. */
+typedef void (*access_revoked_fn)(void *user, uint64_t serial);
+void access_service_on_revoked(struct access_service *s, access_revoked_fn fn, void *user);
 
 /* ---- logging in (sessions.h); control loop ---- */
 #define ACCESS_SESSION_SECRET_MAX 44

@@ -27,12 +27,9 @@ static bool holder_is_gone(void *user, const struct access_session *session)
 /* What was granted by it ends too; of none, nothing. */
 static void end_session(struct access_service *s, const struct session_gone *gone)
 {
-    if (gone->serial == 0) {
-        return;
-    }
-    access_session_forget(s, gone->hash);
-    if (s->engine) {
-        access_revoke(s->engine, gone->serial);
+    if (gone->serial != 0) {
+        access_session_forget(s, gone->hash);
+        access_end(s, gone->serial);
     }
 }
 
@@ -243,7 +240,9 @@ static struct access_holder identify_request(struct access_service *s,
     }
     id->by = h.key ? ACCESS_IDENTITY_KEY : ACCESS_IDENTITY_PASSWORD;
     if (!h.key && !h.user) {
-        source = access_rules_api(rules, req, ACCESS_SCOPE_ADMIN, now, &r);
+        struct access_answer answer;
+        source = access_rules_api(rules, req, ACCESS_SCOPE_ADMIN, now, &answer);
+        r = answer.result;
         id->by = ACCESS_IDENTITY_NOBODY;
         if (r == 0 && source == ACCESS_BY_TOKEN) {
             id->by = ACCESS_IDENTITY_TOKEN;

@@ -88,9 +88,7 @@ void access_users_revoke(struct access_service *s, const struct access_config *b
         }
         if (!kept) {
             log_info("user '%s' has gone or lost a right, ending the sessions", old->name);
-            if (s->engine) {
-                access_revoke(s->engine, old->serial);
-            }
+            access_end(s, old->serial);
         }
     }
 }

@@ -116,15 +116,17 @@ static bool refuse(struct http_reply *reply, int status, const char *code, const
     return false;
 }
 
-static bool scope_is_granted(const struct guard *g, const struct http_request *req, int *ret_r)
+static bool scope_is_granted(const struct guard *g, struct http_request *req, int *ret_r)
 {
     _cleanup_(access_credentials_wipe) struct access_credentials credentials;
     struct access_request asked;
     *ret_r = access_request_from_http(req, &credentials, &asked);
     asked.protocol = "http";
     if (*ret_r == 0) {
-        *ret_r = access_service_api(g->access, &asked,
-                                    access_scope_from_route(http_request_route(req)->scope));
+        struct http_grant grant = {0};
+        *ret_r = access_service_api(
+            g->access, &asked, access_scope_from_route(http_request_route(req)->scope), &grant);
+        http_request_set_grant(req, &grant);
     }
     return *ret_r == 0;
 }

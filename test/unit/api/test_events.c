@@ -18,7 +18,15 @@ struct world {
     struct loop *media;
     struct events *events;
     struct http_server *server;
+    struct http_grant grant; /* that the guard gives */
 };
+
+static bool let_in(void *user, struct http_request *req, struct http_reply *reply)
+{
+    const struct world *w = user;
+    http_request_set_grant(req, &w->grant);
+    return true;
+}
 
 static void start(struct world *w, struct events_config config)
 {
@@ -27,7 +35,9 @@ static void start(struct world *w, struct events_config config)
     w->media = loop_new("media", 0);
     assert_int_equal(loop_start(w->media), 0);
     w->events = events_new(w->control, &config);
-    w->server = http_server_new(&(struct http_server_config){0}, w->control);
+    w->grant = (struct http_grant){0};
+    w->server =
+        http_server_new(&(struct http_server_config){.guard = let_in, .guard_user = w}, w->control);
     http_server_mount(w->server, events_routes, events_routes_n, w->events);
     assert_int_equal(http_server_listen(w->server, &lc, &w->media, 1, NULL), 0);
 }
@@ -257,6 +267,67 @@ static void test_head_ends(void **state)
     stop(&w);
 }
 
+static void test_who_is_revoked_is_cut_off_alone(void **state)
+{
+    struct world w;
+    start(&w, (struct events_config){0});
+    struct client free_one = ask(&w, NULL);
+    SEES(&w, &free_one, "event: start");
+    w.grant.serial = 7; /* nothing is under way */
+    struct client gone = ask(&w, NULL);
+    SEES(&w, &gone, "event: start");
+    w.grant.serial = 8;
+    struct client other = ask(&w, NULL);
+    SEES(&w, &other, "event: start");
+    events_revoke(w.events, 0);
+    events_revoke(w.events, 7);
+    emit(&w, "after");
+    SEES(&w, &free_one, "\"type\":\"after\"");
+    SEES(&w, &other, "\"type\":\"after\"");
+    SEES(&w, &gone, "\r\n0\r\n\r\n"); /* the end of the answer */
+    assert_false(has(&gone, "\"type\":\"after\""));
+    leave(&free_one);
+    leave(&gone);
+    leave(&other);
+    stop(&w);
+}
+
+static bool seven_holds_not(void *user, uint64_t serial)
+{
+    return serial != 7;
+}
+
+static void test_who_is_revoked_on_the_way_is_refused(void **state)
+{
+    struct world w;
+    start(&w, (struct events_config){.holds = seven_holds_not});
+    w.grant.serial = 7;
+    struct client late = ask(&w, NULL);
+    SEES(&w, &late, "HTTP/1.1 403 ");
+    w.grant.serial = 8;
+    struct client c = ask(&w, NULL);
+    SEES(&w, &c, "event: start");
+    leave(&late);
+    leave(&c);
+    stop(&w);
+}
+
+static void test_a_grant_that_expires_ends_the_feed(void **state)
+{
+    struct world w;
+    start(&w, (struct events_config){.keepalive_ms = 10});
+    struct client stays = ask(&w, NULL);
+    SEES(&w, &stays, "event: start");
+    w.grant.expires_mono_ns = 1; /* long ago */
+    struct client c = ask(&w, NULL);
+    SEES(&w, &c, "\r\n0\r\n\r\n");
+    emit(&w, "after");
+    SEES(&w, &stays, "\"type\":\"after\"");
+    leave(&c);
+    leave(&stays);
+    stop(&w);
+}
+
 struct heard {
     struct events_listener listener;
     struct out text;
@@ -301,6 +372,9 @@ int main(void)
         cmocka_unit_test(test_a_client_that_does_not_read_is_cut_off),
         cmocka_unit_test(test_silence_is_broken_by_comments),
         cmocka_unit_test(test_head_ends),
+        cmocka_unit_test(test_who_is_revoked_is_cut_off_alone),
+        cmocka_unit_test(test_who_is_revoked_on_the_way_is_refused),
+        cmocka_unit_test(test_a_grant_that_expires_ends_the_feed),
         cmocka_unit_test(test_listeners_get_the_event_as_it_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

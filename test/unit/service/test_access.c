@@ -98,9 +98,9 @@ static int api(struct access_rules *rules, const char *user, const char *passwor
         .peer = (struct sockaddr *)&in,
         .forwarded = forwarded,
     };
-    int r = -EINPROGRESS;
-    (void)access_rules_api(rules, &req, scope, &at, &r);
-    return r;
+    struct access_answer answer = {.result = -EINPROGRESS};
+    (void)access_rules_api(rules, &req, scope, &at, &answer);
+    return answer.result;
 }
 
 static void test_without_users_only_this_machine_may(void **state)

@@ -204,8 +204,8 @@ static void test_another_configuration_keeps_the_keys(void **state)
     access_key_create(g.s, &wanted, on_change, &g);
     wait_change(&g, 1);
     const struct access_request req = {.token = g.secret};
-    assert_int_equal(access_service_api(g.s, &req, ACCESS_SCOPE_READ), 0);
-    assert_int_equal(access_service_api(g.s, &req, ACCESS_SCOPE_ADMIN), -EACCES);
+    assert_int_equal(access_service_api(g.s, &req, ACCESS_SCOPE_READ, NULL), 0);
+    assert_int_equal(access_service_api(g.s, &req, ACCESS_SCOPE_ADMIN, NULL), -EACCES);
     assert_int_equal(ask(&g, "live/a").result, -EPERM);
     struct access_config open;
     model_init(&access_config_model, &open);
@@ -335,7 +335,7 @@ static void test_a_session_does_what_its_holder_may_and_ends_with_it(void **stat
     assert_int_equal(log_in(&g, "a", "password-1", NULL, secret), 0);
     assert_int_equal(log_in(&g, "a", "password-1", NULL, other), 0);
     const struct access_request api = {.cookie = secret};
-    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_ADMIN), 0);
+    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_ADMIN, NULL), 0);
     struct access_answer a = ask_as(&g, NULL, NULL, secret);
     assert_int_equal(a.result, 0);
     assert_int_not_equal(a.serial, 0);
@@ -355,12 +355,12 @@ static void test_a_session_does_what_its_holder_may_and_ends_with_it(void **stat
     access_key_create(g.s, &(struct access_key){.scopes = {&scope, 1}}, on_change, &g);
     wait_change(&g, 1);
     assert_int_equal(log_in(&g, NULL, NULL, g.secret, secret), 0);
-    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_READ), 0);
-    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_ADMIN), -EACCES);
+    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_READ, NULL), 0);
+    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_ADMIN, NULL), -EACCES);
     assert_int_equal(ask_as(&g, NULL, NULL, secret).result, -EACCES);
     access_key_delete(g.s, g.id, false, on_change, &g);
     wait_change(&g, 2);
-    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_READ), -EPERM);
+    assert_int_equal(access_service_api(g.s, &api, ACCESS_SCOPE_READ, NULL), -EPERM);
     access_key_create(g.s, &(struct access_key){.path = "live/a"}, on_change, &g);
     wait_change(&g, 3);
     assert_int_equal(log_in(&g, NULL, NULL, g.secret, secret), -EACCES);
@@ -377,7 +377,7 @@ static void test_a_session_does_what_its_holder_may_and_ends_with_it(void **stat
 static int api_by(struct rig *g, const char *cookie)
 {
     const struct access_request req = {.cookie = cookie};
-    return access_service_api(g->s, &req, ACCESS_SCOPE_READ);
+    return access_service_api(g->s, &req, ACCESS_SCOPE_READ, NULL);
 }
 
 static void restart(struct rig *g, const char *yaml)
