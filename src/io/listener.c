@@ -409,7 +409,7 @@ struct listener *listener_open(const struct listener_config *config, struct loop
     socklen_t len;
     assert(n_loops > 0 && n_loops <= LOOPS_MAX);
     if (parse_address(config, &sa, &len) < 0) {
-        error_set(err, -EINVAL, config->address, "is not a numeric IP address");
+        error_set(err, -EINVAL, "address", "'%s' is not a numeric IP address", config->address);
         return NULL;
     }
     int given[INHERIT_MAX];
@@ -434,7 +434,7 @@ struct listener *listener_open(const struct listener_config *config, struct loop
     conn_addr_set(&addr, (struct sockaddr *)&sa, len);
     memcpy(l->text, addr.text, sizeof(l->text));
     if (r < 0) {
-        error_set(err, r, l->text, "cannot listen: %s", error_name(r));
+        error_set(err, r, "", "cannot listen at %s: %s", l->text, error_name(r));
         close_sockets(l);
         listener_unref(l);
         return NULL;

@@ -17,6 +17,9 @@ export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 // How long anything may take that a test waits for: what only a broken program needs, however slow the machine.
 export const PATIENCE_MS = 60000;
 
+// Thrown by a check: waiting longer would not help.
+export class Hopeless extends Error {}
+
 // Asks until check() gives something truthy, and returns that.
 export async function eventually(what, check, { timeout = PATIENCE_MS, every = 50 } = {}) {
   const until = Date.now() + timeout;
@@ -28,6 +31,9 @@ export async function eventually(what, check, { timeout = PATIENCE_MS, every = 5
         return last;
       }
     } catch (e) {
+      if (e instanceof Hopeless) {
+        throw e;
+      }
       last = e;
     }
     if (Date.now() > until) {
@@ -82,6 +88,11 @@ function merge(into, from) {
   return into;
 }
 
+// What the server reads of our own environment: the variables of the tests (MAST_BIN, MAST_LONG, ...) are not its settings.
+function environment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("MAST_") || name === "MAST_LIBEXEC_DIR"));
+}
+
 export class Mast {
   // config is laid over the defaults of the tests; args follow `mast serve`.
   static async start({ config = {}, args = [], env = {} } = {}) {
@@ -102,7 +113,13 @@ export class Mast {
     );
     mast.args = args;
     mast.env = env;
-    await mast.run();
+    try {
+      await mast.run();
+    } catch (e) {
+      await stopChild(mast.child, "SIGKILL");
+      await rm(mast.dir, { recursive: true, force: true });
+      throw e;
+    }
     return mast;
   }
 
@@ -112,17 +129,19 @@ export class Mast {
     this.log = "";
     this.child = spawn(BIN, ["serve", "--config", this.configFile, ...this.args], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...this.env },
+      env: { ...environment(), ...this.env },
     });
     const keep = (data) => (this.log = (this.log + data).slice(-(4 << 20)));
     this.child.stdout.on("data", keep);
     this.child.stderr.on("data", keep);
     this.child.on("error", (e) => keep(`${e}\n`));
+    let ended = false;
+    this.child.once("close", () => (ended = true));
     await eventually(
       "mast is ready",
       async () => {
-        if (this.child.exitCode !== null || this.child.signalCode !== null || this.child.pid === undefined) {
-          throw new Error(`mast ended:\n${this.log}`);
+        if (ended) {
+          throw new Hopeless(`mast ended before it was ready:\n${this.log.trimEnd().split("\n").slice(-20).join("\n")}`);
         }
         return (await this.fetch("/readyz")).status === 200;
       },

@@ -486,7 +486,12 @@ static void test_a_port_in_use_is_refused(void **state)
     struct listener_config again = {.address = "127.0.0.1", .port = listener_port(s.li)};
     assert_null(listener_open(&again, s.loops, 2, echo_accept, NULL, &err));
     assert_int_equal(err.code, -EADDRINUSE);
-    assert_non_null(strstr(err.text, "cannot listen"));
+    char expected[96];
+    snprintf(expected, sizeof(expected), "cannot listen at 127.0.0.1:%u: Address already in use",
+             again.port);
+    error_prefix(&err, "http");
+    assert_string_equal(err.where, "http");
+    assert_string_equal(err.text, expected);
     server_stop(&s);
 }
 
