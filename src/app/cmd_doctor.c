@@ -14,10 +14,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum verdict {
@@ -97,6 +100,48 @@ static void look_for_own_files(struct report *r)
     bool found = proc_find_program("mast-spawn", helper, sizeof(helper), &err) >= 0;
     add(r, "mast-spawn", found ? FINE : MISSING, mem_strdup(found ? helper : err.text),
         "no children can be started: no --demo; make install puts it in its place");
+}
+
+/* What a program prints first when it is asked for its version; NULL when it does not run, for want of a library. */
+static char *version_of(const char *program)
+{
+    char line[128] = "";
+    char *const argv[] = {(char *)program, "--version", NULL};
+    posix_spawn_file_actions_t actions;
+    int fds[2];
+    int status = -1;
+    pid_t pid;
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        return NULL;
+    }
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    bool started = posix_spawn(&pid, program, &actions, NULL, argv, environ) == 0;
+    posix_spawn_file_actions_destroy(&actions);
+    close(fds[1]);
+    ssize_t n = started ? read(fds[0], line, sizeof(line) - 1) : 0;
+    close(fds[0]);
+    if (!started || waitpid(pid, &status, 0) != pid || status != 0 || n <= 0) {
+        return NULL;
+    }
+    line[strcspn(line, "\n")] = '\0';
+    return mem_strdup(line);
+}
+
+static void look_for_av(struct report *r)
+{
+    char program[4096];
+    struct error err = {0};
+    if (proc_find_program("mast-av", program, sizeof(program), &err) < 0) {
+        add(r, "mast-av", MISSING, mem_strdup(err.text),
+            "no sound is converted: build with libavcodec-dev, libavutil-dev, libswresample-dev");
+        return;
+    }
+    _cleanup_free_ char *version = version_of(program);
+    add(r, "mast-av", version ? FINE : MISSING,
+        version ? mem_printf("%s, %s", program, version) : mem_printf("%s does not run", program),
+        "no sound is converted; apt-get install libavcodec59 libswresample4");
 }
 
 static bool port_is_free(const char *address, uint16_t port)
@@ -252,6 +297,7 @@ static int run(const struct args *a)
     }
     look_at_config(&report);
     look_for_own_files(&report);
+    look_for_av(&report);
     look_for_programs(&report);
     look_at_limits(&report);
     if (args_flag(a, "--json")) {

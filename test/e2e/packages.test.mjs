@@ -178,6 +178,7 @@ test("an install below a folder is whole, its library links, and an uninstall le
   const expected = [
     "bin/mast",
     "libexec/mast/mast-spawn",
+    "libexec/mast/mast-av",
     "include/mast/mast.h",
     "include/mast/version.h",
     `${lib}/libmast.a`,
@@ -229,8 +230,9 @@ test("the Debian packaging knows the tree's version and what it is built with", 
   assert.match(await read("debian/control"), new RegExp(`^Package: libmast${version.replace(/\.\d+$/, "")}$`, "m"));
   // What compiling needs, as tools/deps installs it; the compiler, libc and make are there for every package.
   const build = (await read("tools/deps")).match(/^build="([^"]+)"/m)[1].split(/\s+/).filter((p) => !["gcc", "libc6-dev", "make"].includes(p));
+  const av = (await read("tools/deps")).match(/^av="([^"]+)"/m)[1].split(/\s+/);
   const field = (await read("debian/control")).match(/^Build-Depends: ([\s\S]*?)\n\S/m)[1];
-  assert.deepEqual(field.split(/,\s*/).filter((p) => !p.startsWith("debhelper-compat")).sort(), build.sort());
+  assert.deepEqual(field.split(/,\s*/).filter((p) => !p.startsWith("debhelper-compat")).sort(), [...build, ...av].sort());
   const dev = (await read("debian/control")).match(/^Package: libmast-dev[\s\S]*?^Depends: ([\s\S]*?)\n\S/m)[1].split(/,\s*/);
   for (const library of build.filter((p) => p.endsWith("-dev"))) {
     assert.ok(dev.includes(library), `libmast-dev does not depend on ${library}`);
