@@ -125,11 +125,18 @@ void av_job_tell_frame(struct av_job *j, struct bytes data, int64_t pts_ns, int6
     post_event(e);
 }
 
+void av_job_drop_first(struct av_job *j)
+{
+    buf_unref(&j->queue[j->head].data);
+    j->head = (j->head + 1) % AV_QUEUE_MAX;
+    j->n_queued--;
+    atomic_fetch_sub(&j->waiting, 1);
+}
+
 static void drop_queue(struct av_job *j)
 {
-    for (; j->n_queued > 0; j->n_queued--) {
-        buf_unref(&j->queue[j->head].data);
-        j->head = (j->head + 1) % AV_QUEUE_MAX;
+    while (j->n_queued > 0) {
+        av_job_drop_first(j);
     }
 }
 
@@ -265,14 +272,13 @@ static void deliver_push(struct loop *l, struct loop_msg *m)
     atomic_fetch_sub(&j->going, 1);
     if (j->state == AV_JOB_FAILED || p->frame.data->len > AV_WIRE_DATA_MAX) {
         buf_unref(&p->frame.data);
+        atomic_fetch_sub(&j->waiting, 1);
         free(p);
         return;
     }
     bool flooded = atomic_exchange(&j->flooded, false);
     if (j->n_queued == AV_QUEUE_MAX) {
-        buf_unref(&j->queue[j->head].data);
-        j->head = (j->head + 1) % AV_QUEUE_MAX;
-        j->n_queued--;
+        av_job_drop_first(j);
         flooded = true;
     }
     j->lossy = j->lossy && flooded;
@@ -326,7 +332,13 @@ void av_job_push(struct av_job *j, struct buf *frame, int64_t pts_ns)
     p->job = j;
     p->frame = (struct av_queued){.data = buf_ref(frame), .pts_ns = pts_ns};
     atomic_fetch_add(&j->going, 1);
+    atomic_fetch_add(&j->waiting, 1);
     loop_post(j->pool->control, &p->msg);
+}
+
+unsigned av_job_waiting(const struct av_job *j)
+{
+    return atomic_load(&j->waiting);
 }
 
 struct av_job *av_job_close(struct av_job *j)

@@ -67,6 +67,8 @@ struct av_job *av_job_open(struct av_pool *p, struct loop *l, const struct av_jo
  * rise; what lies before the end of what went in already is cut off. Empty frames are passed over.
  */
 void av_job_push(struct av_job *j, struct buf *frame, int64_t pts_ns);
+/* Frames that were pushed and are not in the worker yet; the job's loop. For those who have more at once than 64. */
+unsigned av_job_waiting(const struct av_job *j);
 struct av_job *av_job_close(struct av_job *j); /* no callback comes any more; returns NULL */
 
 struct av_gauges {

@@ -44,6 +44,7 @@ struct av_job {
     struct loop_msg closing; /* to the pool's side and back */
     atomic_bool flooded;     /* a frame was dropped before it could be posted */
     atomic_uint going;       /* frames posted to the pool's side, not there yet */
+    atomic_uint waiting;     /* frames posted, or queued there */
     atomic_uint coming;      /* events posted to the owner's side, not there yet */
     /* The owner's side. */
     const struct av_job_ops *ops; /* NULL: closed */
@@ -83,6 +84,8 @@ struct av_pool {
 void av_job_tell_params(struct av_job *j, struct track_params *params);
 void av_job_tell_frame(struct av_job *j, struct bytes data, int64_t pts_ns, int64_t duration_ns);
 void av_job_tell_gap(struct av_job *j);
+/* The oldest that waits was sent, or is given up. */
+void av_job_drop_first(struct av_job *j);
 /* Takes it from its worker; nothing but av_job_close() follows. */
 void av_job_fail(struct av_job *j, int code, const char *why);
 

@@ -23,7 +23,7 @@ LOG_TOPIC(topic, "av");
 #define NICENESS         5
 #define READS_PER_WAKE   4
 #define OUT_HIGH         (256u * 1024) /* bytes that wait for the socket; frames stay in their jobs then */
-#define PINGS_MAX        5            /* seconds without an answer */
+#define PINGS_MAX        5             /* seconds without an answer */
 #define IDLE_MS          30000         /* from the last job to the end of the process */
 #define RESTARTS_MAX     20
 #define RESTARTS_MS      60000
@@ -127,9 +127,7 @@ static void send_frame(struct av_worker *w, struct av_job *j)
     struct av_msg m = {
         .kind = AV_FRAME, .job = j->id, .pts_ns = q->pts_ns, .data = buf_view(q->data)};
     av_wire_put(&w->out, &m);
-    buf_unref(&q->data);
-    j->head = (j->head + 1) % AV_QUEUE_MAX;
-    j->n_queued--;
+    av_job_drop_first(j);
     j->in_worker++;
     w->pool->gauges.frames_in_total++;
 }

@@ -4,6 +4,7 @@
  * breaks every rule (mad_av.c).
  */
 #include "../await.h"
+#include "../media/fixture.h"
 
 #include "base/mem.h"
 #include "io/proc.h"
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +25,7 @@
 #define BASE_NS    (1000 * NS_PER_S) /* stamps begin here */
 #define FRAMES_MAX 1024
 #define RATE       48000
+#define REFILL     24 /* frames that owners keep on their way */
 #define TONE_HZ    1000
 #define ONSET_S    1 /* the tone begins that long after the sound does */
 
@@ -370,6 +373,40 @@ static void other_rates_are_resampled(void **state)
     close_pool(&b);
 }
 
+/* Opus and MP3 as ffmpeg's encoders make them: a tone of 440 Hz. */
+static void opus_and_mp3_files_become_aac(void **state)
+{
+    static const struct {
+        const char *file;
+        enum codec codec;
+    } files[] = {{"av1_opus.mp4", CODEC_OPUS}, {"vp9_mp3.mp4", CODEC_MP3}};
+    for (unsigned k = 0; k < ARRAY_LEN(files); k++) {
+        struct bench b;
+        struct sound in = {0};
+        struct job j = {0};
+        open_pool(&b, REAL, 1, 0);
+        struct fixture *f = fixture_open(files[k].file);
+        struct fixture_track *t = &f->tracks[1];
+        assert_int_equal(t->codec, files[k].codec);
+        assert_int_equal(track_params_new(t->codec, t->config, &in.params, NULL), 0);
+        for (; in.n < t->n; in.n++) {
+            in.data[in.n] = buf_copy(t->samples[in.n].data);
+            in.pts_ns[in.n] = BASE_NS + t->samples[in.n].pts * NS_PER_S / t->timescale;
+        }
+        job_open(&b, &j, in.params, CODEC_AAC);
+        feed(&j, &in, 0, in.n);
+        assert_int_equal(j.failures + j.gaps, 0);
+        check_steps(&j.out, 1024 * NS_PER_S / RATE);
+        size_t n = decode(&j.out, pcm, ARRAY_LEN(pcm));
+        assert_true(n > RATE);
+        assert_true(tone_share(pcm + RATE / 5, RATE / 2, 440) > 0.98);
+        job_done(&j);
+        sound_done(&in);
+        fixture_close(f);
+        close_pool(&b);
+    }
+}
+
 /* A sender whose clock is 1 in 500 slow: after ten seconds it would be 20 ms off. */
 static void another_clock_does_not_make_it_drift(void **state)
 {
@@ -602,6 +639,108 @@ static void jobs_close_with_everything_under_way(void **state)
     close_pool(&b);
 }
 
+/* ---- owners on threads of their own ---- */
+
+#define OWNERS 2
+
+struct owner {
+    struct loop *loop;
+    struct av_pool *pool;
+    const struct sound *in;
+    struct av_job *job;
+    unsigned pushed;
+    atomic_uint n_out;
+    atomic_uint gaps;
+};
+
+static void owner_push(struct owner *o, unsigned n)
+{
+    for (; n > 0 && o->pushed < o->in->n; n--, o->pushed++) {
+        av_job_push(o->job, o->in->data[o->pushed], o->in->pts_ns[o->pushed]);
+    }
+}
+
+static void owner_on_params(void *user, struct track_params *params)
+{
+    assert_true(loop_is_current(((struct owner *)user)->loop));
+}
+
+static void owner_on_frame(void *user, struct av_frame *f)
+{
+    struct owner *o = user;
+    assert_true(loop_is_current(o->loop));
+    buf_unref(&f->data);
+    atomic_fetch_add(&o->n_out, 1);
+    owner_push(o, 1);
+}
+
+static void owner_on_gap(void *user)
+{
+    struct owner *o = user;
+    atomic_fetch_add(&o->gaps, 1);
+    owner_push(o, REFILL);
+}
+
+static void owner_on_failed(void *user, const struct error *err)
+{
+    fail_msg("%s", err->text);
+}
+
+static void owner_open(struct loop *l, void *arg)
+{
+    static const struct av_job_ops ops = {.on_params = owner_on_params,
+                                          .on_frame = owner_on_frame,
+                                          .on_gap = owner_on_gap,
+                                          .on_failed = owner_on_failed};
+    struct owner *o = arg;
+    struct av_job_spec spec = {.from = o->in->params, .to = CODEC_OPUS};
+    o->job = av_job_open(o->pool, l, &spec, &ops, o);
+    owner_push(o, REFILL);
+}
+
+static void owner_close(struct loop *l, void *arg)
+{
+    struct owner *o = arg;
+    o->job = av_job_close(o->job);
+}
+
+/* They open, push and close on their own threads, while the worker is killed under them. */
+static void owners_have_loops_of_their_own(void **state)
+{
+    struct bench b;
+    struct sound in = {0};
+    struct owner owners[OWNERS] = {{0}};
+    open_pool(&b, REAL, 1, 0);
+    make_aac(&in, 8, 48000, 2);
+    for (unsigned i = 0; i < OWNERS; i++) {
+        owners[i].loop = loop_new("media", (int)i);
+        owners[i].pool = b.pool;
+        owners[i].in = &in;
+        assert_int_equal(loop_start(owners[i].loop), 0);
+        loop_call(owners[i].loop, owner_open, &owners[i]);
+    }
+    RUN_UNTIL(b.loop, atomic_load(&owners[0].n_out) > 50 && atomic_load(&owners[1].n_out) > 50);
+    assert_int_equal(kill(av_pool_worker_pid(b.pool, 0), SIGKILL), 0);
+    RUN_UNTIL(b.loop, atomic_load(&owners[0].gaps) > 0 && atomic_load(&owners[1].gaps) > 0);
+    unsigned before[OWNERS] = {atomic_load(&owners[0].n_out), atomic_load(&owners[1].n_out)};
+    RUN_UNTIL(b.loop, atomic_load(&owners[0].n_out) > before[0] + 20 &&
+                          atomic_load(&owners[1].n_out) > before[1] + 20);
+    for (unsigned i = 0; i < OWNERS; i++) {
+        loop_call_wait(owners[i].loop, owner_close, &owners[i]);
+    }
+    struct av_gauges g = {.jobs = 1};
+    while (g.jobs > 0) {
+        loop_run_once(b.loop, 20);
+        av_pool_gauges(b.pool, &g);
+    }
+    for (unsigned i = 0; i < OWNERS; i++) {
+        loop_stop(owners[i].loop);
+        loop_free(owners[i].loop);
+    }
+    sound_done(&in);
+    close_pool(&b);
+}
+
 /* ---- the mad worker ---- */
 
 static void push_text(struct job *j, const char *text, unsigned n)
@@ -765,6 +904,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aac_becomes_opus_and_aac_again),
         cmocka_unit_test(other_rates_are_resampled),
+        cmocka_unit_test(opus_and_mp3_files_become_aac),
         cmocka_unit_test(another_clock_does_not_make_it_drift),
         cmocka_unit_test(short_gaps_are_silence_and_long_ones_holes),
         cmocka_unit_test(a_killed_worker_costs_a_gap_only),
@@ -773,6 +913,7 @@ int main(void)
         cmocka_unit_test(a_missing_worker_is_said),
         cmocka_unit_test(a_hundred_jobs_at_once),
         cmocka_unit_test(jobs_close_with_everything_under_way),
+        cmocka_unit_test(owners_have_loops_of_their_own),
         cmocka_unit_test(who_kills_it_twice_is_refused),
         cmocka_unit_test(who_breaks_the_rules_is_replaced),
         cmocka_unit_test(who_hangs_or_hangs_up_is_replaced),
