@@ -241,7 +241,7 @@ test("reload: what is wrong is refused with where, and nothing changes", async (
     await refused((c) => (c.log.level = "loud"), /mast\.yml:\d+:\d+.*log\.level/);
     await refused((c) => (c.nonsense = 1), /nonsense/);
     // The new RTMP port could be had, and is given back.
-    await refused((c) => ((c.rtmp.port = other), (c.rtmps.port = taken.address().port)), /rtmps: cannot listen at 127\.0\.0\.1:\d+: Address already in use/);
+    await refused((c) => ((c.rtmp.port = other), (c.rtmps.port = taken.address().port)), /rtmps cannot listen at 127\.0\.0\.1:\d+: Address already in use/);
     await assert.rejects(connectTcp(other), /ECONNREFUSED/);
     await refused((c) => ((c.rtmp.port = other), (c.rtmps.key = files.certificate)), /rtmps.*private key/);
     await assert.rejects(connectTcp(other), /ECONNREFUSED/);
