@@ -6,7 +6,7 @@
  * parameter sets before each, aresample=async, exact maps with -vn and -an, a new SSRC at each start, packets of 1200 bytes.
  * ffmpeg_argv() is a pure function from the spec; struct ffmpeg_relay keeps the program running under io/supervisor.h.
  *
- * A URL with a secret in it is not in argv, where every user of the machine could read it: it reaches ffmpeg by an inherited
+ * The URL is not in argv, where every user of the machine could read the secrets in it: it reaches ffmpeg by an inherited
  * descriptor. Control loop only.
  */
 #include "base/error.h"
@@ -29,8 +29,7 @@ enum ffmpeg_video {
 /* Where one track goes. Endpoint of the seeds. */
 struct ffmpeg_output {
     enum track_kind kind;
-    enum codec
-        codec; /* encoded as: H264, VP8, VP9; OPUS, PCMU, PCMA, G722 where the build has them */
+    char codec[16]; /* as Janus calls it: "h264", "vp8", "vp9"; "opus", "pcmu", "pcma", "g722" */
     unsigned index; /* the nth source track of its kind */
     char host[64];  /* numeric */
     uint16_t port;
@@ -76,7 +75,8 @@ struct ffmpeg_progress {
 struct ffmpeg_progress_parser {
     char line[256];
     unsigned len;
-    bool skip; /* the line is too long */
+    bool skip;  /* the line is too long */
+    bool begun; /* zeroed memory is a parser */
     struct ffmpeg_progress next;
 };
 bool ffmpeg_progress_feed(struct ffmpeg_progress_parser *parser, struct bytes *data,
