@@ -16,8 +16,8 @@
 enum ffmpeg_input {
     FFMPEG_RTMP,
     FFMPEG_RTSP,
-    FFMPEG_URL, /* anything else ffmpeg opens; live is not paced, files are read at their own speed */
-    FFMPEG_FILE, /* paced */
+    FFMPEG_URL,  /* http, https, srt, udp, rtp, tcp, tls: taken as live, not paced */
+    FFMPEG_FILE, /* an absolute path; read at the speed it plays at, and its end is no failure */
     FFMPEG_TEST, /* picture and tone made by ffmpeg */
 };
 
@@ -82,23 +82,38 @@ struct ffmpeg_progress_parser {
 bool ffmpeg_progress_feed(struct ffmpeg_progress_parser *parser, struct bytes *data,
                           struct ffmpeg_progress *p);
 
+/*
+ * A relay. What is seen as a failure, and answered with another child after a wait: any end of ffmpeg (of a live source also
+ * that with code 0: its publisher left), and no progress for stall_ms (SIGSTOP, a source that sends nothing).
+ */
 struct ffmpeg_relay;
 struct ffmpeg_relay_ops {
+    /* Each may be NULL. on_state: also STOPPED, before ffmpeg_relay_stop()'s done. */
     void (*on_state)(void *user, enum supervisor_state state, const char *reason);
     void (*on_progress)(void *user, const struct ffmpeg_progress *p);
     void (*on_line)(void *user, const char *line); /* what it says, secrets taken out */
 };
-/* spec is copied. name: for logs. Starts by ffmpeg_relay_start(). A relay without progress for stall_ms is replaced. */
+/*
+ * spec is copied. name: for logs. NULL and err when the spec makes no sense. stall_ms: 0 = 10 s; until the first report the
+ * time that the source has to answer (timeout_ns) is added to it.
+ */
 struct ffmpeg_relay *ffmpeg_relay_new(struct loop *l, const char *name,
                                       const struct ffmpeg_spec *spec, unsigned stall_ms,
                                       const struct ffmpeg_relay_ops *ops, void *user,
                                       struct error *err);
-void ffmpeg_relay_start(struct ffmpeg_relay *r);
-/* Other ports or another input: the child is replaced when it runs. */
+/* -EBUSY while it is stopping. */
+int ffmpeg_relay_start(struct ffmpeg_relay *r);
+/* Other ports or another input: the child is replaced when it runs. On error nothing has changed. */
 int ffmpeg_relay_change(struct ffmpeg_relay *r, const struct ffmpeg_spec *spec, struct error *err);
-/* SIGTERM twice, then SIGKILL: an ffmpeg that waits in a read takes two. done comes once no child is left. */
-void ffmpeg_relay_stop(struct ffmpeg_relay *r, void (*done)(void *user), void *user);
-struct ffmpeg_relay *
-ffmpeg_relay_free(struct ffmpeg_relay *r); /* kills what is left; returns NULL */
+/*
+ * SIGTERM, SIGTERM after FFMPEG_TERM_AGAIN_MS (an ffmpeg that waits in a read takes two), SIGKILL after FFMPEG_GRACE_MS.
+ * done (may be NULL) comes once no child is left; -EALREADY, and no done, when another stop with one is under way.
+ */
+#define FFMPEG_TERM_AGAIN_MS 1000
+#define FFMPEG_GRACE_MS      3000
+int ffmpeg_relay_stop(struct ffmpeg_relay *r, void (*done)(void *user), void *user);
+/* Kills what is left; no callback comes any more. NULL is fine; returns NULL. Allowed in all callbacks. */
+struct ffmpeg_relay *ffmpeg_relay_free(struct ffmpeg_relay *r);
 const struct supervisor *ffmpeg_relay_supervisor(const struct ffmpeg_relay *r);
+/* The last report of the child that runs; out_time_us -1 when there was none. */
 const struct ffmpeg_progress *ffmpeg_relay_progress(const struct ffmpeg_relay *r);

@@ -13,9 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define ARGS_MAX         512u
-#define URL_MAX          4096u
+#define TEXT_MAX         4096u
 #define PACKET_BYTES     1200 /* SRTP and 1472 do not fit through real networks */
 #define PIPE_CHILD       3
 #define DEFAULT_TIMEOUT  (10 * INT64_C(1000000000))
@@ -108,13 +109,48 @@ static int check_output(const struct ffmpeg_output *o, enum ffmpeg_video video, 
     return 0;
 }
 
+static bool begins_with_any(const char *text, const char *const *with)
+{
+    for (; *with; with++) {
+        if (strncasecmp(text, *with, strlen(*with)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int check_scheme(const struct ffmpeg_spec *s, struct error *err)
+{
+    static const char *const rtmp[] = {"rtmp://", "rtmps://", NULL};
+    static const char *const rtsp[] = {"rtsp://", "rtsps://", NULL};
+    static const char *const any[] = {"http://", "https://", "srt://", "udp://",
+                                      "rtp://",  "tcp://",   "tls://", NULL};
+    switch (s->input) {
+    case FFMPEG_RTMP:
+        return begins_with_any(s->url, rtmp) ? 0
+                                             : error_set(err, -EINVAL, "url", "must be of rtmp");
+    case FFMPEG_RTSP:
+        return begins_with_any(s->url, rtsp) ? 0
+                                             : error_set(err, -EINVAL, "url", "must be of rtsp");
+    case FFMPEG_URL:
+        return begins_with_any(s->url, any)
+                   ? 0
+                   : error_set(err, -EINVAL, "url", "is of no scheme that this relay opens");
+    case FFMPEG_FILE:
+        return s->url[0] == '/' ? 0 : error_set(err, -EINVAL, "url", "must be an absolute path");
+    case FFMPEG_TEST:
+        break;
+    }
+    return 0;
+}
+
 static int check_url(const struct ffmpeg_spec *s, struct error *err)
 {
     size_t len = s->url ? strlen(s->url) : 0;
     if (s->input == FFMPEG_TEST) {
         return 0;
     }
-    if (len == 0 || len > URL_MAX) {
+    if (len == 0 || len > TEXT_MAX) {
         return error_set(err, -EINVAL, "url", len == 0 ? "is needed" : "is too long");
     }
     for (size_t i = 0; i < len; i++) {
@@ -122,7 +158,7 @@ static int check_url(const struct ffmpeg_spec *s, struct error *err)
             return error_set(err, -EINVAL, "url", "has a control character in it");
         }
     }
-    return 0;
+    return check_scheme(s, err);
 }
 
 int ffmpeg_spec_check(const struct ffmpeg_spec *s, struct error *err)
@@ -149,30 +185,69 @@ int ffmpeg_spec_check(const struct ffmpeg_spec *s, struct error *err)
 /* ---- input ---- */
 
 /*
- * The concat demuxer reads the URL from an inherited pipe, so it is never in argv: also a stream's name may be its key. It wants the name quoted as its own
- * lexer does: a quote ends the quoting, is escaped, and begins it anew.
+ * The concat demuxer reads the URL from an inherited descriptor, so that it is never in argv: the name of a stream may be its
+ * key. Measured against the plain form: no packet comes later (RTMP, RTSP over TCP and UDP). It wants the URL quoted as its
+ * own lexer does: a quote ends the quoting, is escaped, and begins it anew.
  */
-static char *concat_script(const struct ffmpeg_spec *s)
+static void put_quoted(struct out *o, const char *text)
 {
-    const char *url = s->url;
-    int64_t timeout_us = (s->timeout_ns ? s->timeout_ns : DEFAULT_TIMEOUT) / 1000;
-    _cleanup_(out_done) struct out o = {0};
-    out_puts(&o, "ffconcat version 1.0\nfile '");
-    for (const char *p = url; *p; p++) {
+    out_puts(o, "'");
+    for (const char *p = text; *p; p++) {
         if (*p == '\'') {
-            out_puts(&o, "'\\''");
+            out_puts(o, "'\\''");
         } else {
-            out_bytes(&o, BYTES(p, 1));
+            out_bytes(o, BYTES(p, 1));
         }
     }
-    out_puts(&o, "'\n");
-    /* What is said before -i is for the concat demuxer; the one that it opens hears only these. */
+    out_puts(o, "'\n");
+}
+
+/* What each kind of input may open: a playlist from elsewhere cannot name a file of ours. */
+static const char *protocols(enum ffmpeg_input input)
+{
+    switch (input) {
+    case FFMPEG_RTMP:
+        return "rtmp,rtmps,tcp,tls,crypto";
+    case FFMPEG_RTSP:
+        return "rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto";
+    case FFMPEG_URL:
+        return "http,https,httpproxy,tcp,tls,udp,rtp,srt,crypto";
+    case FFMPEG_FILE:
+    case FFMPEG_TEST:
+        break;
+    }
+    return "file,crypto";
+}
+
+/* What stands before -i is heard by the concat demuxer; the one that it opens hears only the options written here. */
+static char *concat_script(const struct ffmpeg_spec *s)
+{
+    long long timeout_us = (s->timeout_ns ? s->timeout_ns : DEFAULT_TIMEOUT) / 1000;
+    _cleanup_(out_done) struct out o = {0};
+    out_puts(&o, "ffconcat version 1.0\nfile ");
+    if (s->input == FFMPEG_FILE) {
+        /* Without the scheme a path is taken relative to the pipe's. */
+        _cleanup_free_ char *url = mem_printf("file:%s", s->url);
+        put_quoted(&o, url);
+    } else {
+        put_quoted(&o, s->url);
+    }
+    out_printf(&o, "option protocol_whitelist %s\n", protocols(s->input));
+    if (s->input == FFMPEG_FILE) {
+        return out_take_str(&o);
+    }
+    out_puts(&o, "option fflags nobuffer\noption probesize 1000000\n"
+                 "option analyzeduration 1000000\n");
     if (s->input == FFMPEG_RTSP) {
-        /* TCP first: cameras behind wireless links lose UDP. */
+        /* TCP first: cameras behind wireless links lose UDP. `timeout` is that of RTSP's reads. */
         out_printf(&o, "option rtsp_transport %s\noption timeout %lld\n",
-                   s->rtsp_udp ? "udp" : "tcp", (long long)timeout_us);
-    } else if (s->input != FFMPEG_FILE) {
-        out_printf(&o, "option rw_timeout %lld\noption probesize 1000000\n", (long long)timeout_us);
+                   s->rtsp_udp ? "udp" : "tcp", timeout_us);
+    } else {
+        /* Not `timeout`: to RTMP that means to listen. UDP hears only that. */
+        out_printf(&o, "option rw_timeout %lld\n", timeout_us);
+        if (s->input == FFMPEG_URL) {
+            out_printf(&o, "option timeout %lld\n", timeout_us);
+        }
     }
     return out_take_str(&o);
 }
@@ -183,8 +258,7 @@ static void add_concat(struct ffmpeg_command *c, const struct ffmpeg_spec *s)
     c->pipe_child = PIPE_CHILD;
     add2(c, "-f", "concat");
     add2(c, "-safe", "0");
-    add2(c, "-protocol_whitelist",
-         "pipe,file,tcp,udp,tls,rtp,rtmp,rtmps,rtsp,rtsps,http,https,crypto,hls");
+    add2(c, "-protocol_whitelist", "pipe");
     add_value(c, "-i", "pipe:%d", PIPE_CHILD);
 }
 

@@ -31,7 +31,7 @@ struct gstreamer_output {
 
 struct gstreamer_spec {
     enum gstreamer_input input;
-    const char *url; /* without credentials when user is given */
+    const char *url; /* without credentials when user is given, which only RTSP takes */
     const char *user, *password;
     bool rtsp_udp;
     unsigned latency_ms; /* RTSP; 0 = 100 */
@@ -53,18 +53,31 @@ void gstreamer_command_done(struct gstreamer_command *c);
 /* Words as gst-launch wants them: spaces part them, quotes and backslashes keep them together. -EINVAL, -E2BIG. */
 int gstreamer_split(const char *pipeline, char ***ret_words, unsigned *ret_n, struct error *err);
 
+/*
+ * A relay. Any end of gst-launch is a failure, answered with another one after a wait. A generated pipeline tells each second
+ * that something passes; when it does not for stall_ms (0 = 10 s) it is replaced. The caller's own tells nothing, and is
+ * watched no further than that it runs.
+ */
 struct gstreamer_relay;
 struct gstreamer_relay_ops {
+    /* Each may be NULL. on_state: also STOPPED, before gstreamer_relay_stop()'s done. */
     void (*on_state)(void *user, enum supervisor_state state, const char *reason);
-    void (*on_line)(void *user, const char *line);
+    void (*on_line)(void *user, const char *line); /* what it says, secrets taken out */
 };
+/* spec is copied. name: for logs. NULL and err when the spec makes no sense. */
 struct gstreamer_relay *gstreamer_relay_new(struct loop *l, const char *name,
-                                            const struct gstreamer_spec *spec,
+                                            const struct gstreamer_spec *spec, unsigned stall_ms,
                                             const struct gstreamer_relay_ops *ops, void *user,
                                             struct error *err);
-void gstreamer_relay_start(struct gstreamer_relay *r);
+/* -EBUSY while it is stopping. */
+int gstreamer_relay_start(struct gstreamer_relay *r);
+/* Other ports or another input: the child is replaced when it runs. On error nothing has changed. */
 int gstreamer_relay_change(struct gstreamer_relay *r, const struct gstreamer_spec *spec,
                            struct error *err);
-void gstreamer_relay_stop(struct gstreamer_relay *r, void (*done)(void *user), void *user);
+/* SIGTERM, then SIGKILL. done (may be NULL) comes once no child is left; -EALREADY as ffmpeg_relay_stop(). */
+#define GSTREAMER_GRACE_MS 3000
+int gstreamer_relay_stop(struct gstreamer_relay *r, void (*done)(void *user), void *user);
+/* Kills what is left; no callback comes any more. NULL is fine; returns NULL. Allowed in all callbacks. */
 struct gstreamer_relay *gstreamer_relay_free(struct gstreamer_relay *r);
 const struct supervisor *gstreamer_relay_supervisor(const struct gstreamer_relay *r);
+bool gstreamer_relay_secret_visible(const struct gstreamer_relay *r);

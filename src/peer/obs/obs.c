@@ -63,9 +63,10 @@ static void answer(struct obs_call *c, const struct obs_result *res)
 {
     obs_done_fn done = c->done;
     void *user = c->user;
-    _cleanup_free_ void *own = TAKE_PTR(c->own);
+    void *own = TAKE_PTR(c->own);
     call_free(c);
     done(user, res);
+    free(own);
 }
 
 static void on_call_end(struct loop_task *t)

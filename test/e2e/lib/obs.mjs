@@ -4,6 +4,7 @@
 // looks for updates, so tests run it in a network of its own (netns.mjs).
 
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,7 +33,7 @@ export async function startScreen() {
   return { display, close: () => stopChild(child) };
 }
 
-const globalIni = (port) => `[General]
+const globalIni = (port, password) => `[General]
 FirstRun=true
 EnableAutoUpdates=false
 [Basic]
@@ -50,7 +51,8 @@ FirstLoad=false
 ServerEnabled=true
 ServerPort=${port}
 AlertsEnabled=false
-AuthRequired=false
+AuthRequired=${password ? "true" : "false"}
+ServerPassword=${password}
 `;
 
 // What OBS has in a new profile (simple output, x264 veryfast with its B pictures), but for a size that two shared cores can
@@ -96,15 +98,19 @@ const SCENES = {
   ],
 };
 
+const hash = (text) => createHash("sha256").update(text).digest("base64");
+
 // Requests and events of obs-websocket 5 (its protocol.md): op 0 Hello, 1 Identify, 2 Identified, 5 Event, 6 Request, 7 Response.
 class Remote {
   #ws;
   #waiting = new Map();
   #next = 1;
+  #password = "";
   streamState = "OBS_WEBSOCKET_OUTPUT_STOPPED";
 
-  static async connect(port) {
+  static async connect(port, password) {
     const remote = new Remote();
+    remote.#password = password;
     const ws = await WebSocketClient.connect(`http://127.0.0.1:${port}/`);
     remote.#ws = ws;
     await new Promise((done, fail) => {
@@ -116,7 +122,9 @@ class Remote {
 
   #handle({ op, d }, identified) {
     if (op === 0) {
-      this.#ws.sendText(JSON.stringify({ op: 1, d: { rpcVersion: 1 } }));
+      const { salt, challenge } = d.authentication ?? {};
+      const authentication = salt && hash(hash(this.#password + salt) + challenge);
+      this.#ws.sendText(JSON.stringify({ op: 1, d: { rpcVersion: 1, authentication } }));
     } else if (op === 2) {
       identified();
     } else if (op === 5 && d.eventType === "StreamStateChanged") {
@@ -147,34 +155,40 @@ const STARTED = "OBS_WEBSOCKET_OUTPUT_STARTED";
 const STOPPED = "OBS_WEBSOCKET_OUTPUT_STOPPED";
 
 export class Obs {
-  static async start(screen) {
+  static async start(screen, { password = "" } = {}) {
     const obs = new Obs();
+    obs.screen = screen;
+    obs.password = password;
     obs.home = await mkdtemp(join(tmpdir(), "mast-obs-"));
-    const config = join(obs.home, ".config");
-    const folder = join(config, "obs-studio");
-    const port = await freePort();
+    obs.port = await freePort();
+    const folder = join(obs.home, ".config/obs-studio");
     await mkdir(join(folder, "basic/profiles/Test"), { recursive: true });
     await mkdir(join(folder, "basic/scenes"), { recursive: true });
     await mkdir(join(obs.home, "run"), { mode: 0o700 });
-    await writeFile(join(folder, "global.ini"), globalIni(port));
+    await writeFile(join(folder, "global.ini"), globalIni(obs.port, password));
     await writeFile(join(folder, "basic/profiles/Test/basic.ini"), BASIC_INI);
     await writeFile(join(folder, "basic/scenes/Test.json"), JSON.stringify(SCENES));
+    await obs.run();
+    return obs;
+  }
+
+  // Also after it ended: with the same settings, at the same port.
+  async run() {
     const args = ["--multi", "--minimize-to-tray", "--disable-shutdown-check", "--profile", "Test", "--collection", "Test"];
-    obs.child = startProgram("obs", args, {
+    this.child = startProgram("obs", args, {
       env: {
         PATH: process.env.PATH,
         LANG: "C.UTF-8",
-        HOME: obs.home,
-        XDG_CONFIG_HOME: config,
-        XDG_RUNTIME_DIR: join(obs.home, "run"),
-        DISPLAY: screen.display,
+        HOME: this.home,
+        XDG_CONFIG_HOME: join(this.home, ".config"),
+        XDG_RUNTIME_DIR: join(this.home, "run"),
+        DISPLAY: this.screen.display,
         LIBGL_ALWAYS_SOFTWARE: "1",
         GALLIUM_DRIVER: "llvmpipe",
         QT_QPA_PLATFORM: "xcb",
       },
     });
-    obs.remote = await eventually("OBS listens", () => Remote.connect(port), { timeout: 30000, every: 200 });
-    return obs;
+    this.remote = await eventually("OBS listens", () => Remote.connect(this.port, this.password), { timeout: 30000, every: 200 });
   }
 
   get log() {
