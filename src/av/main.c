@@ -23,7 +23,7 @@
 #define READ_BYTES   65536
 #define JOBS_MAX     1024
 #define OUT_HIGH     (1u << 20)   /* then nothing is read until mast has taken it */
-#define DATA_MAX     (1ULL << 30) /* bytes of memory of our own */
+#define DATA_MAX     (2ULL << 30) /* bytes of memory of our own */
 #define EXIT_NO_MAST 2
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

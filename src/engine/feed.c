@@ -238,6 +238,7 @@ static int go_on_air(struct feed *f, struct run *run)
         feed_close(old, -ECONNABORTED, "another publisher took over");
     }
     stream_on_air(s, check_contract(f, NULL) < 0);
+    s->stamp.keep = f->derived;
     apply_tracks(f);
     return 0;
 }

@@ -362,6 +362,7 @@ struct feed {
     unsigned loop;
     enum feed_state state;
     bool wants_keys; /* the publisher can ask for key frames */
+    bool derived;    /* its stamps are stream time */
     unsigned n_tracks;
     struct {
         enum codec codec;

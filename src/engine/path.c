@@ -49,6 +49,23 @@ static int check_segment(struct bytes seg, struct error *err)
     return 0;
 }
 
+const char *stream_path_derived(const char *path, char *parent)
+{
+    const char *tilde = strchr(path, '~');
+    if (!tilde || tilde - path > STREAM_PATH_MAX || tilde[1] == '\0') {
+        return NULL;
+    }
+    for (const char *c = tilde + 1; *c; c++) {
+        if (!(*c >= 'a' && *c <= 'z') && !(*c >= '0' && *c <= '9')) {
+            return NULL;
+        }
+    }
+    memcpy(parent, path, (size_t)(tilde - path));
+    parent[tilde - path] = '\0';
+    return strlen(path) <= STREAM_PATH_MAX && stream_path_check(parent, NULL) == 0 ? tilde + 1
+                                                                                   : NULL;
+}
+
 int stream_path_check(const char *path, struct error *err)
 {
     size_t len = strnlen(path, STREAM_PATH_MAX + 1);

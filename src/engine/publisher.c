@@ -16,7 +16,8 @@ struct publisher {
     struct session s;
     struct publisher_ops ops;
     void *user;
-    struct feed *feed;      /* belongs to the home loop; only its address is used here */
+    struct feed *feed; /* belongs to the home loop; only its address is used here */
+    bool derived;
     struct feed_msg *queue; /* what was done since the last flush; NULL = nothing */
     bool direct;            /* at home and admitted: the home is called, not sent to */
     struct loop_task flush; /* LOOP_STAGE_MEDIA */
@@ -84,6 +85,7 @@ static struct feed *feed_new(const struct publisher *p)
     f->publisher = session_id(&p->s);
     f->loop = p->s.el->index;
     f->wants_keys = p->ops.on_key_wanted != NULL;
+    f->derived = p->derived;
     session_id_format(&p->s, f->session);
     snprintf(f->protocol, sizeof(f->protocol), "%s", p->s.protocol);
     snprintf(f->remote, sizeof(f->remote), "%s", p->s.remote);
@@ -94,7 +96,8 @@ static struct feed *feed_new(const struct publisher *p)
 
 static int attach(struct publisher *p, const char *path, struct error *err)
 {
-    int r = stream_path_check(path, err);
+    char parent[STREAM_PATH_MAX + 1];
+    int r = p->derived && stream_path_derived(path, parent) ? 0 : stream_path_check(path, err);
     r = r < 0 ? r : session_check(&p->s, err);
     if (r < 0) {
         return r;
@@ -127,6 +130,7 @@ struct publisher *publisher_open(struct engine *e, struct loop *l,
     snprintf(p->s.protocol, sizeof(p->s.protocol), "%s", info->protocol ? info->protocol : "");
     snprintf(p->s.remote, sizeof(p->s.remote), "%s", info->remote ? info->remote : "");
     snprintf(p->s.agent, sizeof(p->s.agent), "%s", info->agent ? info->agent : "");
+    p->derived = info->derived;
     p->ops = *ops;
     p->user = user;
     loop_task_init(&p->flush, on_flush);

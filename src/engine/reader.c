@@ -266,7 +266,8 @@ static void on_wake(struct loop_task *t)
 static int attach(struct reader *r, const char *path, struct error *err)
 {
     struct engine_loop *el = r->s.el;
-    int x = stream_path_check(path, err);
+    char parent[STREAM_PATH_MAX + 1];
+    int x = stream_path_derived(path, parent) ? 0 : stream_path_check(path, err);
     x = x < 0 ? x : session_check(&r->s, err);
     if (x == 0) {
         x = stream_get(r->s.e, el, path, r->wait, &r->s.stream, err);

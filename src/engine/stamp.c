@@ -68,7 +68,7 @@ static void begin_epoch(struct stamp *st, const struct sample *s, int64_t now_ns
 {
     int64_t landing = st->epoch > 0 ? MAX(now_ns, st->end_ns + st->frame_ns) : now_ns;
     st->epoch++;
-    st->offset_ns = landing - s->dts_ns;
+    st->offset_ns = st->keep ? 0 : landing - s->dts_ns;
     st->source_ns = s->dts_ns;
     st->begun_ns = now_ns;
     st->broken = false;
@@ -87,7 +87,7 @@ static bool join_epoch(struct stamp *st, struct stamp_track *t, const struct sam
     if (goes_on && now_ns - st->begun_ns < STRAGGLER_NS) {
         return false;
     }
-    t->skew_ns = now_ns - (s->dts_ns + st->offset_ns);
+    t->skew_ns = st->keep ? 0 : now_ns - (s->dts_ns + st->offset_ns);
     return true;
 }
 

@@ -27,6 +27,7 @@ struct stamp_track {
 struct stamp {
     struct stamp_track tracks[TRACKS_MAX];
     bool broken;       /* the next sample begins an epoch */
+    bool keep;         /* source time is stream time: that of a derived stream's parent */
     uint32_t epoch;    /* rises from 1 */
     uint64_t group;    /* rises from the wall clock's milliseconds */
     uint64_t seq;      /* of the next sample */

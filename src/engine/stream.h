@@ -18,6 +18,11 @@
 
 /* design 2, Paths. Returns 0, or -EINVAL with err saying which rule; reserved first and last segments are refused too. */
 int stream_path_check(const char *path, struct error *err);
+/*
+ * Whether path is that of a derived stream, "live/x~opus": then parent (STREAM_PATH_MAX + 1 bytes) is filled, the rest after
+ * '~' is returned ("opus"). NULL when it is none. What the word means is for those who make such streams to say.
+ */
+const char *stream_path_derived(const char *path, char *parent);
 
 /* ---- engine ---- */
 
@@ -77,6 +82,10 @@ struct publisher_info {
     uint64_t
         access_serial; /* both from the access answer: access_revoke() and expiry end the session */
     int64_t access_expires_mono_ns; /* 0 = never */
+    /*
+     * A derived stream's: the path is one with '~', and the stamps are stream time already, those of its parent, and stay.
+     */
+    bool derived;
 };
 
 struct publisher *publisher_open(struct engine *e, struct loop *l,
