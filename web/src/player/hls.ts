@@ -16,6 +16,7 @@ const RATE_WINDOW_MS = 6000;
 const AWAY_MS = 4000; // without anything new in the playlist: the publisher is away
 const STUCK_MS = 20000; // nothing moves although the playlist does: begin anew
 const REFUSED_MS = 10000;
+const BEHIND_MS = 8000; // so long so far behind that hls.js does not catch up by itself: jump
 const MEDIA_ERROR_MS = 5000; // a second one so soon is not recovered from in place
 
 // A server holds a reload back until it has news, and says 503 when none came: neither is an error to give up on.
@@ -68,6 +69,7 @@ export class HlsTransport implements Transport {
   private position = 0;
   private mediaErrorMs = -Infinity;
   private stretch: number | null = null; // the discontinuity that plays
+  private nearMs = performance.now(); // when it last was where low latency should be
 
   constructor(
     private readonly video: HTMLVideoElement,
@@ -304,9 +306,24 @@ export class HlsTransport implements Transport {
     if (this.state === "buffering" || this.state === "publisher-away") {
       this.set(away ? "publisher-away" : "buffering");
     }
+    this.keepNear(now, away || !moves);
     if (this.hls && !away && now - this.movedMs > STUCK_MS) {
       this.movedMs = now;
       this.again("reconnecting");
+    }
+  }
+
+  // hls.js plays faster only within one target duration of where it should be. A publisher's return can leave the player
+  // further behind than that, for good, with everything up to the edge in its buffer: then it jumps there, once.
+  private keepNear(now: number, excused: boolean): void {
+    const details = this.hls?.latestLevelDetails;
+    const target = this.hls?.targetLatency ?? null;
+    const lowLatency = details !== null && details !== undefined && details.partHoldBack > 0;
+    if (!lowLatency || excused || target === null || this.hls!.latency - target < details.targetduration) {
+      this.nearMs = now;
+    } else if (now - this.nearMs > BEHIND_MS) {
+      this.nearMs = now;
+      this.seekLive();
     }
   }
 
