@@ -373,6 +373,13 @@ void reader_resume(struct reader *r)
     }
 }
 
+void reader_want_key(struct reader *r)
+{
+    if (r->replica) {
+        replica_want_key(r->replica);
+    }
+}
+
 void reader_count_sent(struct reader *r, uint64_t bytes)
 {
     r->bytes += bytes;

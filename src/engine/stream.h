@@ -171,6 +171,8 @@ void reader_stamps(struct reader *r, const struct sample *s, int64_t *ret_dts_ns
 /* No on_samples until resumed: the session waits for its socket. */
 void reader_pause(struct reader *r);
 void reader_resume(struct reader *r);
+/* The reader's peer cannot go on without a key frame: asks the publisher, where it can be asked, at most twice a second. */
+void reader_want_key(struct reader *r);
 /* For the reader's statistics. */
 void reader_count_sent(struct reader *r, uint64_t bytes);
 struct reader *reader_close(struct reader *r); /* NULL is fine; returns NULL */

@@ -2,6 +2,7 @@
 #include "media/fmp4.h"
 
 #include "base/mem.h"
+#include "media/rtp_payload.h"
 #include "media/timeline.h"
 
 #include <assert.h>
@@ -338,4 +339,5 @@ struct buf *fmp4_chunk_make(const struct sample *s)
 void media_register_forms(void)
 {
     form_register(FORM_CMAF, fmp4_chunk_make);
+    form_register(FORM_RTP, rtp_payloads_make);
 }

@@ -321,14 +321,22 @@ int h264_params_fill(struct track_params *p, struct bytes config, struct error *
 
 /* ---- access units ---- */
 
-/* first_mb_in_slice, slice_type (7.3.3): I and SI, of this slice or of the whole picture. */
-static bool slice_is_intra(struct bytes nal)
+/* first_mb_in_slice, slice_type (7.3.3). */
+int h264_slice_type(struct bytes nal)
 {
     struct bits b = bits_init_nal(nal);
-    bits_skip(&b, 8);
+    const uint32_t type = bits_u(&b, 8) & 0x1f;
     bits_ue(&b);
-    uint32_t type = bits_ue_max(&b, 9) % 5;
-    return !bits_failed(&b) && (type == 2 || type == 4);
+    const uint32_t slice = bits_ue_max(&b, 9) % 5;
+    const bool is_slice = type == NAL_SLICE || type == NAL_SLICE_PART_A || type == NAL_IDR;
+    return is_slice && !bits_failed(&b) ? (int)slice : -EINVAL;
+}
+
+/* I and SI. */
+static bool slice_is_intra(struct bytes nal)
+{
+    const int type = h264_slice_type(nal);
+    return type == H264_SLICE_I || type == H264_SLICE_SI;
 }
 
 /* 7.3.2.3.1: does an SEI unit hold payload type 6, the recovery point? */

@@ -37,6 +37,17 @@ int h264_config_parse(struct bytes avcc, struct h264_config *ret, struct error *
 /* avcC from parameter sets, with 4-byte lengths. At least one SPS that parses, else -EINVAL. */
 int h264_config_build(const struct h264_config *c, struct buf **ret, struct error *err);
 
+/* slice_type of table 7-6, without the half that says the same of the whole picture. */
+enum h264_slice_type {
+    H264_SLICE_P,
+    H264_SLICE_B,
+    H264_SLICE_I,
+    H264_SLICE_SP,
+    H264_SLICE_SI,
+};
+/* -EINVAL for a NAL unit that is no slice, or is cut short. */
+int h264_slice_type(struct bytes nal);
+
 /* The codec's part of track_params_new() and of canon_feed(). */
 int h264_params_fill(struct track_params *p, struct bytes config, struct error *err);
 int h264_canonicalise(struct canon *c, const struct canon_unit *in, struct canon_result *ret,

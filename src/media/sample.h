@@ -20,6 +20,7 @@
 enum form {
     FORM_RTMP, /* RTMP chunks as sent after a Set Chunk Size of RTMP_OUT_CHUNK_SIZE */
     FORM_CMAF, /* one moof + mdat of one sample */
+    FORM_RTP,  /* the payloads of its RTP packets (rtp_payload.h) */
     FORM_N,
 };
 typedef uint32_t form_mask;
