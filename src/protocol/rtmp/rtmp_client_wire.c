@@ -120,9 +120,12 @@ static int refused(const struct amf_value *info, const char *step, struct error 
 {
     const struct bytes code = amf_get_str(info, "code");
     const struct bytes text = amf_get_str(info, "description");
-    return error_set(err, -ECONNREFUSED, "", "%s refused: %.*s %.*s", step, (int)MIN(code.len, 80u),
-                     code.len ? (const char *)code.data : "", (int)MIN(text.len, 120u),
-                     text.len ? (const char *)text.data : "");
+    static const char not_found[] = "NotFound"; /* NetStream.Play.StreamNotFound, .FileNotFound */
+    const size_t n = sizeof(not_found) - 1;
+    const bool absent = code.len >= n && memcmp(code.data + code.len - n, not_found, n) == 0;
+    return error_set(err, absent ? -ENOENT : -EACCES, "", "%s refused: %.*s %.*s", step,
+                     (int)MIN(code.len, 80u), code.len ? (const char *)code.data : "",
+                     (int)MIN(text.len, 120u), text.len ? (const char *)text.data : "");
 }
 
 static bool begins_with(struct bytes b, const char *prefix)

@@ -70,7 +70,7 @@ void rtmp_client_wire_init(struct rtmp_client_wire *w, const struct rtmp_client_
                            uint64_t seed, uint32_t now_ms, struct out *out);
 void rtmp_client_wire_done(struct rtmp_client_wire *w);
 /*
- * 1 = ret is an event, 0 = in is used up. -ECONNREFUSED: the server refused, err has its words; other negative errno: it
+ * 1 = ret is an event, 0 = in is used up. -EACCES: the server refused, -ENOENT: it has no such stream; err has its words. Other negative errno: it
  * breaks the protocol.
  */
 int rtmp_client_wire_next(struct rtmp_client_wire *w, struct rd *in, struct out *out,

@@ -193,10 +193,8 @@ static inline void fixture_trak(struct fixture *f, struct bytes trak)
 }
 
 /* Track 0 is the video one, as ffmpeg orders them. */
-static inline struct fixture *fixture_open(const char *name)
+static inline struct fixture *fixture_open_path(const char *path)
 {
-    char path[512];
-    snprintf(path, sizeof(path), "%s/media/%s", TEST_DATA, name);
     FILE *in = fopen(path, "rb");
     assert(in);
     struct fixture *f = mem_new(struct fixture);
@@ -215,6 +213,13 @@ static inline struct fixture *fixture_open(const char *name)
     }
     assert(f->n == 2);
     return f;
+}
+
+static inline struct fixture *fixture_open(const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/media/%s", TEST_DATA, name);
+    return fixture_open_path(path);
 }
 
 static inline void fixture_close(struct fixture *f)

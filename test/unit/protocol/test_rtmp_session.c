@@ -325,7 +325,7 @@ static void test_second_publisher_is_refused(void **state)
     struct player p = {0};
     start(&p, true, "live/ffmpeg-publish");
     AWAIT(p.ended);
-    assert_int_equal(p.result, -ECONNREFUSED);
+    assert_int_equal(p.result, -EACCES);
     assert_non_null(strstr(p.why, "NetStream.Publish.BadName"));
     stop(&p);
     close(fd);
