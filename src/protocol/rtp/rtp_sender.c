@@ -22,8 +22,9 @@ LOG_TOPIC(topic, "rtp.sender");
 
 struct track {
     struct rtp_sender_track config;
-    struct udp *socket; /* own, or the one of all */
-    int stream_track;   /* -1 = not there now */
+    struct udp *socket;          /* own, or the one of all */
+    int stream_track;            /* -1 = not there now */
+    struct track_params *params; /* what was read or announced last; owned */
     uint32_t clock_rate;
     uint32_t base; /* random: RTP time of stream time 0 */
     uint16_t seq;
@@ -46,7 +47,6 @@ struct rtp_sender {
     char cname[CNAME_MAX];
     unsigned n_tracks;
     struct track tracks[RTP_SENDER_TRACKS_MAX];
-    const struct track_params *params[TRACKS_MAX]; /* borrowed until the next on_state */
 
     /* The sample at the cursor: how far it has been sent. */
     uint64_t seq;
@@ -268,11 +268,20 @@ enum verdict {
     OVER,
 };
 
+static void keep_params(struct track *t, struct track_params *p)
+{
+    if (t->params != p) {
+        track_params_unref(&t->params);
+        t->params = track_params_ref(p);
+    }
+}
+
 static enum verdict judge(struct rtp_sender *s, struct track *t, const struct sample *k)
 {
-    if (!t || !k->params || k->params->codec != s->params[k->track]->codec) {
+    if (!t || !k->params || k->params->codec != t->params->codec) {
         return SKIP;
     }
+    keep_params(t, k->params);
     if (!s->drop_b || s->looked) {
         return SEND;
     }
@@ -351,10 +360,11 @@ static void on_writable(void *user)
 
 /* ---- the stream's news ---- */
 
-static int nth_of_kind(const struct rtp_sender *s, unsigned n, enum track_kind kind, unsigned index)
+static int nth_of_kind(const struct track_params *const *params, unsigned n, enum track_kind kind,
+                       unsigned index)
 {
     for (unsigned i = 0; i < n; i++) {
-        if (s->params[i] && s->params[i]->kind == kind && index-- == 0) {
+        if (params[i] && params[i]->kind == kind && index-- == 0) {
             return (int)i;
         }
     }
@@ -364,14 +374,15 @@ static int nth_of_kind(const struct rtp_sender *s, unsigned n, enum track_kind k
 /* False when the sender has ended over it. */
 static bool bind_tracks(struct rtp_sender *s)
 {
-    const unsigned n = reader_tracks(s->reader, s->params);
+    const struct track_params *params[TRACKS_MAX];
+    const unsigned n = reader_tracks(s->reader, params);
     for (unsigned i = 0; i < s->n_tracks; i++) {
         struct track *t = &s->tracks[i];
-        t->stream_track = nth_of_kind(s, n, t->config.kind, t->config.index);
+        t->stream_track = nth_of_kind(params, n, t->config.kind, t->config.index);
         if (t->stream_track < 0) {
             continue;
         }
-        const struct track_params *p = s->params[t->stream_track];
+        const struct track_params *p = params[t->stream_track];
         const uint32_t rate = rtp_clock_rate(p);
         const bool other = t->config.codec != CODEC_N && t->config.codec != p->codec;
         if (other || rate == 0 || (t->begun && t->clock_rate != rate)) {
@@ -383,6 +394,7 @@ static bool bind_tracks(struct rtp_sender *s)
             return false;
         }
         t->clock_rate = rate;
+        keep_params(t, (struct track_params *)p);
         t->b_filter = (struct b_filter){0};
     }
     return true;
@@ -420,6 +432,7 @@ static void close_sockets(struct rtp_sender *s)
             udp_close(s->tracks[i].socket);
         }
         s->tracks[i].socket = NULL;
+        track_params_unref(&s->tracks[i].params);
     }
 }
 
@@ -577,7 +590,7 @@ int rtp_sender_describe(const struct rtp_sender *s, struct out *out)
         sdp_write_media(out, t->config.kind == TRACK_VIDEO ? "video" : "audio",
                         ntohs(v6 ? a6->sin6_port : a4->sin_port), "RTP/AVP", t->config.payload_type,
                         host);
-        const int r = rtp_sdp_write(out, s->params[t->stream_track], t->config.payload_type);
+        const int r = rtp_sdp_write(out, t->params, t->config.payload_type);
         if (r < 0) {
             return r;
         }
