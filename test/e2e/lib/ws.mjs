@@ -47,14 +47,18 @@ export class WebSocketClient extends EventEmitter {
 
   #start(socket, head) {
     this.#socket = socket;
-    socket.on("data", (d) => this.#feed(d));
     socket.on("error", () => {});
     socket.on("close", () => {
       this.#closed = true;
       this.emit("close", this.#code);
     });
-    // After the caller had its turn to listen.
-    setImmediate(() => this.#feed(head));
+    // After the caller had its turn to listen; what came with the answer stands before what comes next.
+    setImmediate(() => {
+      if (head.length > 0) {
+        socket.unshift(head);
+      }
+      socket.on("data", (d) => this.#feed(d));
+    });
   }
 
   #feed(data) {
