@@ -96,6 +96,15 @@ int store_submit(struct store *s, struct loop *l, struct store_op *op, store_fn 
 /* The submitter is going away: no callback for op, which was accepted and has not been called back yet. On its loop. */
 void store_op_forget(struct store_op *op);
 
+/* doc is valid during the call. */
+typedef void (*store_each_fn)(void *user, const struct store_doc *doc);
+/*
+ * For the start of the program, on l's own thread: all documents of a kind in order of their ids, page by page; runs l until
+ * the last was told. Negative: reading failed, err says how; some may have been told before.
+ */
+int store_read_all(struct store *s, struct loop *l, const char *kind, store_each_fn each,
+                   void *user, struct error *err);
+
 /* Gauges; any thread. */
 unsigned store_queued(struct store *s);
 uint64_t store_commits(struct store *s); /* transactions that wrote */

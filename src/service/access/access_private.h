@@ -14,14 +14,6 @@ struct holder {
     unsigned n;
 };
 
-/* What is read at the start, in this order. */
-enum load_kind {
-    LOAD_KEYS,
-    LOAD_USERS,
-    LOAD_SESSIONS, /* after those who hold them */
-    LOAD_KIND_N,
-};
-
 struct access_service {
     struct access_config config;   /* control loop; what the file says */
     struct access_user_list users; /* control loop; what the API made, with versions */
@@ -53,10 +45,7 @@ struct access_service {
         fetch_due_ns;          /* monotonic: not before is the set fetched for such a token */
     struct callback *callback; /* set by the load, cleared by the stop; between them for any loop */
     struct holder holders[LOOPS_MAX + 1]; /* by index + 1: the control loop's is the first */
-    bool loading;
-    enum load_kind load_kind;
-    int load_result;
-    struct error load_err;
+    bool loading;                         /* keys, users and logins are being read */
 };
 
 /* Makes rules of what there is now, and ends the sessions of those who have no right any more. Control loop. */

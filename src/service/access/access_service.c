@@ -19,7 +19,6 @@
 LOG_TOPIC(topic, "access");
 
 #define ID_RANDOM 12
-#define LOAD_PAGE 500
 
 #define REFRESH_MS         (10 * 60 * 1000)
 #define REFRESH_AGAIN_MS   (20 * 1000)
@@ -460,10 +459,9 @@ static size_t find(const struct access_service *s, const char *id)
 
 /* ---- loading ---- */
 
-static void load_page(struct access_service *s, const char *after);
-
-static void load_key(struct access_service *s, const struct store_doc *doc)
+static void load_key(void *user, const struct store_doc *doc)
 {
+    struct access_service *s = user;
     struct access_key k;
     struct error err = {0};
     int r = model_parse_json(&access_key_model, &k, doc->body, NULL, &err);
@@ -478,55 +476,32 @@ static void load_key(struct access_service *s, const struct store_doc *doc)
     add_key(s, &k);
 }
 
-static void load_doc(struct access_service *s, const struct store_doc *doc)
+static void load_user(void *user, const struct store_doc *doc)
 {
-    switch (s->load_kind) {
-    case LOAD_KEYS:
-        load_key(s, doc);
-        break;
-    case LOAD_USERS:
-        access_users_load(s, doc);
-        break;
-    case LOAD_SESSIONS:
-        access_sessions_load(s, doc);
-        break;
-    case LOAD_KIND_N:
-        break;
-    }
+    access_users_load(user, doc);
 }
 
-static void on_page(void *user, int r, const struct store_result *result)
+static void load_session(void *user, const struct store_doc *doc)
 {
-    struct access_service *s = user;
-    if (r < 0) {
-        s->load_result = r;
-        s->load_err = result->err;
-        s->loading = false;
-        return;
-    }
-    for (unsigned i = 0; i < result->n; i++) {
-        load_doc(s, &result->docs[i]);
-    }
-    if (result->more) {
-        load_page(s, result->docs[result->n - 1].id);
-    } else if (++s->load_kind < LOAD_KIND_N) {
-        load_page(s, "");
-    } else {
-        s->loading = false;
-    }
+    access_sessions_load(user, doc);
 }
 
-static void load_page(struct access_service *s, const char *after)
+/* Logins after those who hold them. */
+static int load_all(struct access_service *s, struct error *err)
 {
-    static const char *const kinds[] = {ACCESS_KEY_KIND, ACCESS_USER_KIND, ACCESS_SESSION_KIND};
-    _Static_assert(ARRAY_LEN(kinds) == LOAD_KIND_N, "one for each");
-    int r = store_submit(s->store, s->control, store_op_list(kinds[s->load_kind], after, LOAD_PAGE),
-                         on_page, s);
-    if (r < 0) {
-        s->load_result = error_set(&s->load_err, r, "state_dir",
-                                   "keys, users and logins cannot be read: %s", error_name(r));
-        s->loading = false;
+    static const struct {
+        const char *kind;
+        store_each_fn each;
+    } steps[] = {{ACCESS_KEY_KIND, load_key},
+                 {ACCESS_USER_KIND, load_user},
+                 {ACCESS_SESSION_KIND, load_session}};
+    int r = 0;
+    s->loading = true;
+    for (unsigned i = 0; i < ARRAY_LEN(steps) && r == 0; i++) {
+        r = store_read_all(s->store, s->control, steps[i].kind, steps[i].each, s, err);
     }
+    s->loading = false;
+    return r;
 }
 
 /* ---- what tokens are checked with ---- */
@@ -626,18 +601,9 @@ int access_service_load(struct access_service *s, struct error *err)
     if (r < 0) {
         return r;
     }
-    if (!s->store) {
-        access_publish(s);
-        return 0;
-    }
-    s->loading = true;
-    load_page(s, "");
-    while (s->loading) {
-        loop_run_once(s->control, 1000);
-    }
-    if (s->load_result < 0) {
-        *err = s->load_err;
-        return s->load_result;
+    r = s->store ? load_all(s, err) : 0;
+    if (r < 0) {
+        return r;
     }
     access_publish(s);
     return 0;

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct model_enum scope_names[] = {
+const struct model_enum access_scope_names[] = {
     {"watch", ACCESS_SCOPE_WATCH},
     {"publish", ACCESS_SCOPE_PUBLISH},
     {"read", ACCESS_SCOPE_READ},
@@ -36,7 +36,7 @@ static int check_path(const void *member, struct error *err)
 #define FIELD_NAME                                                                                 \
     MODEL_STRING(struct access_key, name, .max = 100, .doc = "For people.", .example = "studio 2")
 #define FIELD_SCOPES                                                                               \
-    MODEL_LIST(struct access_key, scopes, MODEL_ITEM_ENUM(scope_names), .required = true,          \
+    MODEL_LIST(struct access_key, scopes, MODEL_ITEM_ENUM(access_scope_names), .required = true,   \
                .min = 1, .max = ACCESS_SCOPE_N, .comma = true,                                     \
                .doc = "watch and publish: streams, of its paths; read: everything in the API and " \
                       "the metrics; admin: all of it, and changes.")
@@ -55,7 +55,8 @@ static const struct model_field stored_fields[] = {
     FIELD_ID,
     FIELD_NAME,
     MODEL_STRING(struct access_key, hash, .required = true),
-    MODEL_LIST(struct access_key, scopes, MODEL_ITEM_ENUM(scope_names), .max = ACCESS_SCOPE_N),
+    MODEL_LIST(struct access_key, scopes, MODEL_ITEM_ENUM(access_scope_names),
+               .max = ACCESS_SCOPE_N),
     MODEL_LIST_STRING(struct access_key, paths, .max = 64),
     MODEL_STRING(struct access_key, path),
     FIELD_CREATED,

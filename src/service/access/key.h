@@ -19,6 +19,7 @@ enum access_scope {
     ACCESS_SCOPE_ADMIN,   /* change everything by the API */
     ACCESS_SCOPE_N,
 };
+extern const struct model_enum access_scope_names[];
 
 struct access_key {
     char *id;

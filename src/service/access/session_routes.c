@@ -5,6 +5,7 @@
 #include "engine/access_http.h"
 #include "io/http_doc.h"
 #include "service/access/access_service.h"
+#include "service/access/key.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -44,13 +45,6 @@ static const struct model_enum by_names[] = {
     {"key", ACCESS_IDENTITY_KEY},        {"password", ACCESS_IDENTITY_PASSWORD},
     {"token", ACCESS_IDENTITY_TOKEN},    {NULL, 0},
 };
-static const struct model_enum scope_names[] = {
-    {"watch", ACCESS_SCOPE_WATCH},
-    {"publish", ACCESS_SCOPE_PUBLISH},
-    {"read", ACCESS_SCOPE_READ},
-    {"admin", ACCESS_SCOPE_ADMIN},
-    {NULL, 0},
-};
 static const struct model_field identity_fields[] = {
     MODEL_ENUM(
         struct access_identity, by, by_names,
@@ -59,7 +53,8 @@ static const struct model_field identity_fields[] = {
             "loopback (this machine's own right), open (everybody may everything); or nobody knows you."),
     MODEL_STRING(struct access_identity, user, .doc = "The user, when it is one."),
     MODEL_STRING(struct access_identity, key, .doc = "The key's name, or its id."),
-    MODEL_LIST(struct access_identity, scopes, MODEL_ITEM_ENUM(scope_names), .max = ACCESS_SCOPE_N),
+    MODEL_LIST(struct access_identity, scopes, MODEL_ITEM_ENUM(access_scope_names),
+               .max = ACCESS_SCOPE_N),
     MODEL_LIST_STRING(struct access_identity, watch, .doc = "Paths that may be watched."),
     MODEL_LIST_STRING(struct access_identity, publish, .doc = "Paths that may be published to."),
     MODEL_TIME(struct access_identity, expires_at, .doc = "When the cookie ends at the latest."),

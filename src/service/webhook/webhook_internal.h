@@ -41,9 +41,6 @@ struct webhook_service {
     unsigned n_deliveries;
     size_t bytes;
     int64_t last_id;
-    bool loading;
-    int load_result;
-    struct error load_err;
     bool stopping;
     uint64_t accepted;
     uint64_t failed;
@@ -64,8 +61,8 @@ void outbox_remove(struct sub *sub, struct webhook_delivery *d, int64_t now);
 void outbox_remove_all(struct sub *sub);
 /* Without touching the store: the process ends. */
 void outbox_forget_all(struct sub *sub);
-/* Reads all; s->loading is false when it is done. */
-void outbox_load(struct webhook_service *s);
+/* Reads all; runs the control loop meanwhile. */
+int outbox_load(struct webhook_service *s, struct error *err);
 
 /* A test request under way. */
 struct ping {

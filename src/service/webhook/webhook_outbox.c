@@ -11,9 +11,8 @@
 
 LOG_TOPIC(topic, "webhook");
 
-#define KIND      "webhook-delivery"
-#define LOAD_PAGE 500
-#define BODY_MAX  (256 * 1024)
+#define KIND     "webhook-delivery"
+#define BODY_MAX (256 * 1024)
 
 void outbox_new_id(struct webhook_service *s, char ret[WEBHOOK_NEW_ID_MAX])
 {
@@ -199,16 +198,15 @@ void outbox_take(struct sub *sub, const struct event *e, int64_t now)
 
 /* ---- the start ---- */
 
-static void load_page(struct webhook_service *s, const char *after);
-
 static void note_id(struct webhook_service *s, const char *id)
 {
     int64_t number = (int64_t)strtoull(id, NULL, 16);
     s->last_id = MAX(s->last_id, number);
 }
 
-static void load_doc(struct webhook_service *s, const struct store_doc *doc, int64_t now)
+static void load_doc(void *user, const struct store_doc *doc)
 {
+    struct webhook_service *s = user;
     struct webhook_delivery *d = mem_new(struct webhook_delivery);
     struct error err = {0};
     note_id(s, doc->id);
@@ -225,42 +223,14 @@ static void load_doc(struct webhook_service *s, const struct store_doc *doc, int
         return;
     }
     d->stored = true;
-    enter(sub, d, now);
+    enter(sub, d, clock_wall_ns());
 }
 
-static void on_page(void *user, int r, const struct store_result *result)
+int outbox_load(struct webhook_service *s, struct error *err)
 {
-    struct webhook_service *s = user;
-    int64_t now = clock_wall_ns();
-    if (r < 0) {
-        s->load_result = r;
-        s->load_err = result->err;
-        s->loading = false;
-        return;
+    int r = store_read_all(s->config.store, s->config.control, KIND, load_doc, s, err);
+    if (r == 0) {
+        make_room(s, clock_wall_ns());
     }
-    for (unsigned i = 0; i < result->n; i++) {
-        load_doc(s, &result->docs[i], now);
-    }
-    if (result->more) {
-        load_page(s, result->docs[result->n - 1].id);
-        return;
-    }
-    make_room(s, now);
-    s->loading = false;
-}
-
-static void load_page(struct webhook_service *s, const char *after)
-{
-    int r = store_submit(s->config.store, s->config.control, store_op_list(KIND, after, LOAD_PAGE),
-                         on_page, s);
-    if (r < 0) {
-        s->load_result =
-            error_set(&s->load_err, r, "state_dir", "the outbox cannot be read: %s", error_name(r));
-        s->loading = false;
-    }
-}
-
-void outbox_load(struct webhook_service *s)
-{
-    load_page(s, "");
+    return r;
 }

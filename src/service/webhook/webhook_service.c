@@ -18,7 +18,6 @@ LOG_TOPIC(topic, "webhook");
 #define DEAD_EACH_MAX    200
 #define RETRY_FIRST_NS   (1 * NS_PER_S)
 #define RETRY_MAX_NS     (600 * NS_PER_S)
-#define LOAD_PAGE        500
 #define ASK_AGAIN_MS     60000 /* the wall clock may have stepped */
 #define TOLD_AGAIN_NS    (60 * NS_PER_S)
 
@@ -428,10 +427,9 @@ void webhook_service_configure(struct webhook_service *s, const struct webhook *
 
 /* ---- loading ---- */
 
-static void load_page(struct webhook_service *s, const char *after);
-
-static void load_doc(struct webhook_service *s, const struct store_doc *doc)
+static void load_doc(void *user, const struct store_doc *doc)
 {
+    struct webhook_service *s = user;
     struct webhook w;
     struct error err = {0};
     struct seal_document sealed = {.ring = s->config.ring, .kind = WEBHOOK_KIND, .id = doc->id};
@@ -450,49 +448,14 @@ static void load_doc(struct webhook_service *s, const struct store_doc *doc)
     s->n_api++;
 }
 
-static void on_page(void *user, int r, const struct store_result *result)
-{
-    struct webhook_service *s = user;
-    if (r < 0) {
-        s->load_result = r;
-        s->load_err = result->err;
-        s->loading = false;
-        return;
-    }
-    for (unsigned i = 0; i < result->n; i++) {
-        load_doc(s, &result->docs[i]);
-    }
-    if (result->more) {
-        load_page(s, result->docs[result->n - 1].id);
-    } else {
-        outbox_load(s);
-    }
-}
-
-static void load_page(struct webhook_service *s, const char *after)
-{
-    int r = store_submit(s->config.store, s->config.control,
-                         store_op_list(WEBHOOK_KIND, after, LOAD_PAGE), on_page, s);
-    if (r < 0) {
-        s->load_result = error_set(&s->load_err, r, "state_dir", "the webhooks cannot be read: %s",
-                                   error_name(r));
-        s->loading = false;
-    }
-}
-
 int webhook_service_load(struct webhook_service *s, struct error *err)
 {
-    s->loading = true;
-    load_page(s, "");
-    while (s->loading) {
-        loop_run_once(s->config.control, 1000);
+    int r = store_read_all(s->config.store, s->config.control, WEBHOOK_KIND, load_doc, s, err);
+    r = r < 0 ? r : outbox_load(s, err);
+    if (r == 0) {
+        webhook_pump_soon(s);
     }
-    if (s->load_result < 0) {
-        *err = s->load_err;
-        return s->load_result;
-    }
-    webhook_pump_soon(s);
-    return 0;
+    return r;
 }
 
 /* ---- metrics ---- */

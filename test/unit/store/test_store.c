@@ -218,6 +218,44 @@ static void test_lists_are_paged_in_order(void **state)
     out_done(&a.bodies);
 }
 
+struct seen {
+    unsigned n;
+    char last[16];
+};
+
+static void see(void *user, const struct store_doc *doc)
+{
+    struct seen *seen = user;
+    assert_true(strcmp(doc->id, seen->last) > 0);
+    snprintf(seen->last, sizeof(seen->last), "%s", doc->id);
+    seen->n++;
+}
+
+/* More than two pages, in order, none twice; nothing of other kinds. */
+static void test_all_of_a_kind_is_read(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+    struct seen seen = {0};
+    const unsigned total = 2 * STORE_LIST_MAX + 1;
+    char id[16];
+    put(f, "other", "x", STORE_CREATE, "x");
+    assert_int_equal(store_read_all(f->store, f->loop, "many", see, &seen, &err), 0);
+    assert_int_equal(seen.n, 0);
+    for (unsigned i = 0; i < total;) {
+        struct store_op *op = store_op_write();
+        for (unsigned k = 0; k < STORE_WRITES_MAX && i < total; k++, i++) {
+            snprintf(id, sizeof(id), "%05u", i);
+            store_op_put(op, "many", id, STORE_CREATE, BYTES_STR("{}"));
+        }
+        assert_int_equal(result_of(f, op), 0);
+    }
+    assert_int_equal(store_read_all(f->store, f->loop, "many", see, &seen, &err), 0);
+    assert_int_equal(seen.n, total);
+    assert_int_equal(store_read_all(f->store, f->loop, "", see, &seen, &err), -EINVAL);
+    assert_string_equal(err.where, "state_dir");
+}
+
 static void test_a_page_is_bounded_in_bytes(void **state)
 {
     struct fixture *f = *state;
@@ -692,6 +730,7 @@ int main(void)
         T(test_delete_and_versions_never_return),
         T(test_an_operation_is_all_or_nothing),
         T(test_lists_are_paged_in_order),
+        T(test_all_of_a_kind_is_read),
         T(test_a_page_is_bounded_in_bytes),
         T(test_bad_keys_are_refused),
         T(test_what_waits_commits_as_a_group),
