@@ -29,7 +29,7 @@ struct derived {
     enum codec codec;
     const struct derived_ops *ops;
     void *user;
-    struct reader *reader;
+    struct reader *reader; /* both until derived_stop(), dead ones too: jobs go on until then */
     struct publisher *publisher;
     struct loop_timer *again;
     struct loop_task ending; /* callbacks of jobs end it after they have returned */
@@ -59,6 +59,7 @@ static void run_ending(struct loop_task *t)
 static void end(struct derived *d, int r, const char *why)
 {
     error_set(&d->why, r, d->path, "%s", why);
+    loop_timer_stop(d->again);
     loop_defer(d->loop, LOOP_STAGE_NOTIFY, &d->ending);
 }
 
@@ -242,7 +243,6 @@ static void on_state(void *user, enum reader_state state, const char *reason)
 static void on_reader_close(void *user, int r, const char *why)
 {
     struct derived *d = user;
-    d->reader = reader_close(d->reader);
     end(d, r, why);
 }
 

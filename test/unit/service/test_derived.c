@@ -353,6 +353,32 @@ static void without_a_worker_it_ends_with_the_reason(void **state)
     rig_free(r);
 }
 
+static void on_kicked(void *user, int code)
+{
+    *(int *)user = code;
+}
+
+/* Somebody ends the reader of the parent while the job waits for its worker: what the job then tells finds no reader. */
+static void a_job_outlives_the_reader(void **state)
+{
+    struct rig *r = rig_new(true);
+    struct av_gauges g = {0};
+    int kicked = 1;
+    derive(r, "live/x~opus");
+    publish_open(r, "live/x");
+    publish_one(r, 0, 0);
+    publish_one(r, 1, 0);
+    UNTIL(r, (av_pool_gauges(r->pool, &g), g.jobs == 1));
+    engine_kick(r->engine, "live/x", "readers", on_kicked, &kicked);
+    UNTIL(r, kicked == 0 && r->ends == 1);
+    assert_int_equal(track_params_live_count(), 2); /* the worker did not answer before */
+    UNTIL(r, track_params_live_count() == 3);
+    pass(r); /* from the control loop to the job's */
+    pass(r);
+    assert_int_equal(r->ends, 1);
+    rig_free(r);
+}
+
 static void only_derived_streams_have_such_paths(void **state)
 {
     char parent[STREAM_PATH_MAX + 1];
@@ -386,6 +412,7 @@ int main(void)
         cmocka_unit_test(the_parents_next_publisher_is_followed),
         cmocka_unit_test(sound_of_that_codec_passes_too),
         cmocka_unit_test(without_a_worker_it_ends_with_the_reason),
+        cmocka_unit_test(a_job_outlives_the_reader),
         cmocka_unit_test(only_derived_streams_have_such_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
