@@ -329,6 +329,7 @@ struct model_parse_opts {
     unsigned max_depth;  /* 32 */
     unsigned max_values; /* 65536 values and keys in the whole document */
     bool client;         /* from an API client: read-only fields are skipped */
+    bool null_absent;    /* null counts as absent everywhere, as it does in YAML: what Python's None becomes */
     /* Stored documents: turns the sealed text of a SEALED field into clear text (malloc'd). NULL = as it stands. */
     int (*unseal)(void *user, const struct model_field *f, const char *sealed, char **ret_clear,
                   struct error *err);

@@ -341,6 +341,9 @@ static int bind_id(struct binder *b, const struct model_field *f, struct model_i
 static int bind_raw(struct binder *b, const struct model_field *f, char **member,
                     const struct node *n, const struct path *path)
 {
+    if (f->secret == MODEL_SECRET_SEALED && b->opts->unseal && is_text(n)) {
+        return unseal(b, f, member, n, path);
+    }
     struct out o = {0};
     struct json j = json_init(&o);
     node_write(n, &j);
@@ -572,7 +575,7 @@ static bool take_bit(struct model_present *p, size_t i)
 static int bind_null(struct binder *b, const struct model *m, void *obj,
                      const struct model_field *f, const struct node *n, const struct path *path)
 {
-    bool absent = b->doc->positions || m->unknown == MODEL_IGNORE;
+    bool absent = b->doc->positions || b->opts->null_absent || m->unknown == MODEL_IGNORE;
     if (f->nullable || f->type == MODEL_T_RAW) {
         value_done(f, member_of(obj, f));
         if (type_is_plain(f->type) || f->type == MODEL_T_TIME) {

@@ -6,6 +6,7 @@
 #include "base/url.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define REDACTED "***"
 
@@ -42,6 +43,19 @@ static int write_string(const struct model_field *f, const char *text,
     } else {
         json_str(j, text);
     }
+    return 0;
+}
+
+/* Sealed, a value is a text; so is what could not be opened again, which is no JSON. */
+static int write_raw(const struct model_field *f, const char *text,
+                     const struct model_write_opts *opts, struct json *j)
+{
+    bool sealed = opts->secrets == MODEL_SECRETS_SEALED && f->secret == MODEL_SECRET_SEALED;
+    bool redacted = opts->secrets == MODEL_SECRETS_REDACTED && f->secret != MODEL_PUBLIC;
+    if (text && (sealed || redacted || !strchr("{[\"-0123456789tfn", text[0]))) {
+        return write_string(f, text, opts, j);
+    }
+    json_raw(j, text);
     return 0;
 }
 
@@ -118,12 +132,7 @@ int value_write(const struct model_field *f, const void *member,
         write_id(member, j);
         return 0;
     case MODEL_T_RAW:
-        if (opts->secrets == MODEL_SECRETS_REDACTED && f->secret != MODEL_PUBLIC) {
-            json_str(j, REDACTED);
-        } else {
-            json_raw(j, *(char *const *)member);
-        }
-        return 0;
+        return write_raw(f, *(char *const *)member, opts, j);
     case MODEL_T_STRUCT:
         return model_write(f->model, member, opts, j);
     case MODEL_T_OPT:

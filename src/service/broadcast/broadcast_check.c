@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a request must hold before anything is done for it. Two tables say it: which relays serve which source, and what each
+ * source and relay needs. In front of them the request is brought into one form; after them comes what Janus must not be
+ * sent (specs/janus-obs-reference.md 0 and 1.7), which peer/janus knows.
+ */
+#include "service/broadcast/broadcast_models.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define R_MODEL (&broadcast_request_model)
+#define T_MODEL (&janus_track_model)
+#define BIT(x)  (1u << (x))
+#define ALL     (~0u)
+
+/* ---- the tables ---- */
+
+#define CHILDREN (BIT(BROADCAST_RELAY_FFMPEG) | BIT(BROADCAST_RELAY_GSTREAMER))
+#define ANY_LINE (CHILDREN | BIT(BROADCAST_RELAY_BUILTIN))
+#define NO_RELAY BIT(BROADCAST_RELAY_NONE)
+
+static const struct source_row {
+    unsigned relays;
+    enum broadcast_relay relay; /* when none is named */
+    const char *why;            /* another one cannot be */
+} sources[BROADCAST_SOURCE_N] = {
+    [BROADCAST_VIDEOROOM] = {NO_RELAY, BROADCAST_RELAY_NONE,
+                             "must be none: Janus forwards by itself"},
+    [BROADCAST_OBS] = {ANY_LINE, BROADCAST_RELAY_BUILTIN, "must be builtin, ffmpeg or gstreamer"},
+    [BROADCAST_RTMP_EXTERNAL] = {ANY_LINE, BROADCAST_RELAY_BUILTIN,
+                                 "must be builtin, ffmpeg or gstreamer"},
+    [BROADCAST_RTSP_CAMERA] = {CHILDREN, BROADCAST_RELAY_FFMPEG, "must be ffmpeg or gstreamer"},
+    [BROADCAST_FRONTEND_OWNED] = {NO_RELAY, BROADCAST_RELAY_NONE,
+                                  "must be none: the front end brings the media"},
+    [BROADCAST_BROWSER_WEBRTC] = {NO_RELAY, BROADCAST_RELAY_NONE,
+                                  "must be none: Janus forwards by itself"},
+    [BROADCAST_STREAM] = {ANY_LINE, BROADCAST_RELAY_BUILTIN,
+                          "must be builtin, ffmpeg or gstreamer"},
+};
+
+#define ROOMS   (BIT(BROADCAST_VIDEOROOM) | BIT(BROADCAST_BROWSER_WEBRTC))
+#define INGESTS (BIT(BROADCAST_OBS) | BIT(BROADCAST_RTMP_EXTERNAL))
+
+static bool has_room(const struct broadcast_request *r)
+{
+    return r->room_id.kind != MODEL_ID_NONE || r->room_spec;
+}
+
+static bool has_room_id(const struct broadcast_request *r)
+{
+    return r->room_id.kind != MODEL_ID_NONE;
+}
+
+static bool has_publisher(const struct broadcast_request *r)
+{
+    return r->publisher_id.kind != MODEL_ID_NONE || r->publisher_display;
+}
+
+static bool has_target(const struct broadcast_request *r)
+{
+    return r->srs || r->stream;
+}
+
+static bool has_input(const struct broadcast_request *r)
+{
+    return has_target(r) || r->input_url;
+}
+
+static bool has_camera(const struct broadcast_request *r)
+{
+    return r->rtsp_camera || r->input_url;
+}
+
+static bool has_stream(const struct broadcast_request *r)
+{
+    return r->stream != NULL;
+}
+
+static bool has_mountpoint(const struct broadcast_request *r)
+{
+    return r->mountpoint_spec != NULL;
+}
+
+static bool has_any_place(const struct broadcast_request *r)
+{
+    return has_room(r) || has_target(r) || r->mountpoint_spec;
+}
+
+static const struct need_row {
+    unsigned sources, relays;
+    const char *path;
+    bool (*has)(const struct broadcast_request *r);
+    const char *why;
+} needs[] = {
+    {BIT(BROADCAST_VIDEOROOM), ALL, "room_id", has_room_id, "is needed"},
+    {BIT(BROADCAST_VIDEOROOM), ALL, "publisher_id", has_publisher,
+     "is needed, or publisher_display"},
+    {BIT(BROADCAST_BROWSER_WEBRTC), ALL, "room_id", has_room, "is needed, or room_spec"},
+    {BIT(BROADCAST_OBS), CHILDREN, "srs", has_target,
+     "is needed, or stream, as what OBS publishes to: this relay has no ingest"},
+    {BIT(BROADCAST_RTMP_EXTERNAL), CHILDREN, "srs", has_input,
+     "is needed, or stream or input_url: this relay has no ingest"},
+    {BIT(BROADCAST_RTSP_CAMERA), ALL, "rtsp_camera", has_camera, "is needed, or input_url"},
+    {BIT(BROADCAST_STREAM), ALL, "stream", has_stream, "is needed"},
+    {BIT(BROADCAST_FRONTEND_OWNED), ALL, "room_id", has_any_place,
+     "is needed, or room_spec, srs, stream or mountpoint_spec: there is nowhere to publish to"},
+    {ALL & ~BIT(BROADCAST_FRONTEND_OWNED), ALL, "mountpoint_spec", has_mountpoint, "is needed"},
+};
+
+/* ---- the relay ---- */
+
+bool broadcast_request_relay_given(const struct broadcast_request *r)
+{
+    return MODEL_HAS(R_MODEL, r, relay_kind);
+}
+
+/* Our own player knows RTMP; everything else is ffmpeg's. */
+static bool builtin_reads(const struct broadcast_request *r)
+{
+    return !r->input_url || strncasecmp(r->input_url, "rtmp://", 7) == 0 ||
+           strncasecmp(r->input_url, "rtmps://", 8) == 0;
+}
+
+enum broadcast_relay broadcast_request_relay(const struct broadcast_request *r)
+{
+    if (broadcast_request_relay_given(r)) {
+        return r->relay_kind;
+    }
+    const struct source_row *row = &sources[r->source_kind];
+    if (r->gstreamer_pipeline && (row->relays & BIT(BROADCAST_RELAY_GSTREAMER))) {
+        return BROADCAST_RELAY_GSTREAMER;
+    }
+    return row->relay == BROADCAST_RELAY_BUILTIN && !builtin_reads(r) ? BROADCAST_RELAY_FFMPEG
+                                                                      : row->relay;
+}
+
+static int check_relay(struct broadcast_request *r, struct error *err)
+{
+    enum broadcast_relay relay = broadcast_request_relay(r);
+    const struct source_row *row = &sources[r->source_kind];
+    if (!(row->relays & BIT(relay))) {
+        return error_set(err, -EINVAL, "relay_kind", "%s", row->why);
+    }
+    if (relay == BROADCAST_RELAY_BUILTIN && !builtin_reads(r)) {
+        return error_set(err, -EINVAL, "relay_kind",
+                         "must be ffmpeg or gstreamer for this input_url: builtin reads RTMP");
+    }
+    if (relay == BROADCAST_RELAY_NONE && r->input_url) {
+        return error_set(err, -EINVAL, "input_url", "is read by no relay of this source");
+    }
+    if (relay != BROADCAST_RELAY_GSTREAMER && r->gstreamer_pipeline) {
+        return error_set(err, -EINVAL, "gstreamer_pipeline", "needs relay_kind gstreamer");
+    }
+    if (relay == BROADCAST_RELAY_GSTREAMER && (r->gstreamer_pipeline || r->srs || r->input_url)) {
+        r->warnings |= BIT(BROADCAST_WARN_SECRET_VISIBLE);
+    }
+    return 0;
+}
+
+static int check_needs(const struct broadcast_request *r, struct error *err)
+{
+    enum broadcast_relay relay = broadcast_request_relay(r);
+    for (size_t i = 0; i < ARRAY_LEN(needs); i++) {
+        const struct need_row *n = &needs[i];
+        if ((n->sources & BIT(r->source_kind)) && (n->relays & BIT(relay)) && !n->has(r)) {
+            return error_set(err, -EINVAL, n->path, "%s", n->why);
+        }
+    }
+    return 0;
+}
+
+/* ---- ids that stand in two places ---- */
+
+static bool same_id(const struct model_id *a, const struct model_id *b)
+{
+    return a->kind == b->kind && a->num == b->num &&
+           (a->kind != MODEL_ID_STR || strcmp(a->str, b->str) == 0);
+}
+
+static void copy_id(struct model_id *to, const struct model_id *from)
+{
+    free(to->str);
+    *to = *from;
+    to->str = from->str ? mem_strdup(from->str) : NULL;
+}
+
+/* Either may be absent; then both are the one that is there. */
+static int unite_ids(struct model_id *a, struct model_id *b, const char *where, const char *other,
+                     struct error *err)
+{
+    if (a->kind == MODEL_ID_NONE) {
+        copy_id(a, b);
+    } else if (b->kind == MODEL_ID_NONE) {
+        copy_id(b, a);
+    }
+    return same_id(a, b) ? 0 : error_set(err, -EINVAL, where, "is not the one of %s", other);
+}
+
+/* ---- the flat fields of 1.0.0 ---- */
+
+struct flat {
+    enum janus_media type;
+    const char *port_name;
+    size_t port_at; /* in the request: its presence is asked for by it */
+    int64_t port;
+    bool has_pt;
+    int32_t pt;
+    const char *codec_default;
+    char **codec, **fmtp;
+};
+
+#define FLAT_PORT(r, member)                                                                       \
+    .port_name = #member, .port_at = offsetof(struct broadcast_request, member), .port = (r)->member
+
+static const struct janus_track *track_at_port(const struct janus_mountpoint *m,
+                                               enum janus_media type, int64_t port)
+{
+    for (size_t i = 0; i < m->media.len; i++) {
+        if (m->media.items[i].type == type && m->media.items[i].port == port) {
+            return &m->media.items[i];
+        }
+    }
+    return NULL;
+}
+
+static struct janus_track *add_track(struct janus_mountpoint *m, enum janus_media type)
+{
+    m->media.items = mem_realloc(m->media.items, (m->media.len + 1) * sizeof(*m->media.items));
+    struct janus_track *t = &m->media.items[m->media.len++];
+    model_init(T_MODEL, t);
+    t->type = type;
+    return t;
+}
+
+static void flat_simulcast(struct broadcast_request *r, struct janus_track *t)
+{
+    if (MODEL_HAS(R_MODEL, r, simulcast)) {
+        MODEL_SET(T_MODEL, t, simulcast, r->simulcast);
+    }
+    if (MODEL_HAS(R_MODEL, r, video_port2)) {
+        MODEL_SET(T_MODEL, t, port2, r->video_port2);
+    }
+    if (MODEL_HAS(R_MODEL, r, video_port3)) {
+        MODEL_SET(T_MODEL, t, port3, r->video_port3);
+    }
+}
+
+static int map_track(struct broadcast_request *r, const struct flat *f, bool media_given,
+                     struct error *err)
+{
+    struct janus_mountpoint *m = r->mountpoint_spec;
+    if (!model_has(R_MODEL, r, f->port_at)) {
+        return 0;
+    }
+    if (media_given) {
+        return track_at_port(m, f->type, f->port)
+                   ? 0
+                   : error_set(err, -EINVAL, f->port_name,
+                               "is no port of mountpoint_spec.media, which is the one that counts");
+    }
+    struct janus_track *t = add_track(m, f->type);
+    MODEL_SET(T_MODEL, t, port, f->port);
+    if (f->type == JANUS_DATA) {
+        return 0;
+    }
+    if (f->has_pt) {
+        MODEL_SET(T_MODEL, t, pt, f->pt);
+    }
+    t->codec = *f->codec ? TAKE_PTR(*f->codec) : mem_strdup(f->codec_default);
+    t->fmtp = TAKE_PTR(*f->fmtp);
+    if (f->type == JANUS_VIDEO) {
+        flat_simulcast(r, t);
+    }
+    return 0;
+}
+
+static const size_t flat_members[] = {
+#define AT(m) offsetof(struct broadcast_request, m)
+    AT(video_port),  AT(audio_port), AT(data_port), AT(video_port2),
+    AT(video_port3), AT(video_pt),   AT(audio_pt),  AT(simulcast),
+#undef AT
+};
+
+static void clear_flat(struct broadcast_request *r)
+{
+    char **texts[] = {&r->video_codec, &r->audio_codec, &r->video_fmtp, &r->audio_fmtp,
+                      &r->mountpoint_id.str};
+    for (size_t i = 0; i < ARRAY_LEN(flat_members); i++) {
+        model_mark(R_MODEL, r, flat_members[i], false);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        free(TAKE_PTR(*texts[i]));
+    }
+    r->mountpoint_id = (struct model_id){0};
+    r->video_port = r->audio_port = r->data_port = r->video_port2 = r->video_port3 = 0;
+    r->video_pt = r->audio_pt = 0;
+    r->simulcast = false;
+}
+
+static bool has_ports(const struct broadcast_request *r)
+{
+    return MODEL_HAS(R_MODEL, r, video_port) || MODEL_HAS(R_MODEL, r, audio_port) ||
+           MODEL_HAS(R_MODEL, r, data_port);
+}
+
+static bool has_details(const struct broadcast_request *r)
+{
+    return r->video_codec || r->audio_codec || r->video_fmtp || r->audio_fmtp ||
+           MODEL_HAS(R_MODEL, r, video_pt) || MODEL_HAS(R_MODEL, r, audio_pt) ||
+           MODEL_HAS(R_MODEL, r, video_port2) || MODEL_HAS(R_MODEL, r, video_port3) ||
+           MODEL_HAS(R_MODEL, r, simulcast);
+}
+
+static int map_flat(struct broadcast_request *r, struct error *err)
+{
+    bool ports = has_ports(r);
+    bool id = r->mountpoint_id.kind != MODEL_ID_NONE;
+    bool media_given = r->mountpoint_spec && r->mountpoint_spec->media.len > 0;
+    const struct flat flats[] = {
+        {.type = JANUS_VIDEO,
+         FLAT_PORT(r, video_port),
+         .has_pt = MODEL_HAS(R_MODEL, r, video_pt),
+         .pt = r->video_pt,
+         .codec_default = "h264",
+         .codec = &r->video_codec,
+         .fmtp = &r->video_fmtp},
+        {.type = JANUS_AUDIO,
+         FLAT_PORT(r, audio_port),
+         .has_pt = MODEL_HAS(R_MODEL, r, audio_pt),
+         .pt = r->audio_pt,
+         .codec_default = "opus",
+         .codec = &r->audio_codec,
+         .fmtp = &r->audio_fmtp},
+        {.type = JANUS_DATA, FLAT_PORT(r, data_port)},
+    };
+    int bad = 0;
+    r->warnings |= has_details(r) && (media_given || !ports) ? BIT(BROADCAST_WARN_FLAT_IGNORED) : 0;
+    r->warnings |= ports || id ? BIT(BROADCAST_WARN_FLAT) : 0;
+    if ((ports || id) && !r->mountpoint_spec) {
+        r->mountpoint_spec = mem_new(struct janus_mountpoint);
+        model_init(&janus_mountpoint_model, r->mountpoint_spec);
+    }
+    if (id) {
+        bad = unite_ids(&r->mountpoint_id, &r->mountpoint_spec->id, "mountpoint_id",
+                        "mountpoint_spec.id", err);
+    }
+    for (size_t i = 0; bad == 0 && i < ARRAY_LEN(flats); i++) {
+        bad = map_track(r, &flats[i], media_given, err);
+    }
+    if (bad == 0) {
+        clear_flat(r);
+    }
+    return bad;
+}
+
+/* ---- the mountpoint and the room ---- */
+
+/* extra is laid over what was checked: it adds what we do not know, it does not change what we do. */
+static bool is_listed(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *at = list; at && *at; at += *at == ',') {
+        size_t n = strcspn(at, ",");
+        if (n == len && strncmp(at, word, n) == 0) {
+            return true;
+        }
+        at += n;
+    }
+    return false;
+}
+
+static bool model_knows(const struct model *m, const char *key)
+{
+    for (size_t i = 0; i < m->n_fields; i++) {
+        if (strcmp(model_key(&m->fields[i]), key) == 0 || is_listed(m->fields[i].aliases, key)) {
+            return true;
+        }
+    }
+    return strcmp(key, "request") == 0;
+}
+
+static int check_extra(const struct model *m, const char *extra, const char *where,
+                       struct error *err)
+{
+    json_t *o = extra ? json_loads(extra, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    int bad = 0;
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(o, key, value)
+    {
+        if (bad == 0 && (model_knows(m, key) || broadcast_is_secret_key(key))) {
+            char path[96];
+            snprintf(path, sizeof(path), "%.50sextra.%.32s", where, key);
+            bad = error_set(err, -EINVAL, path, "must not be here: what has a field is checked");
+        }
+    }
+    json_decref(o);
+    return bad;
+}
+
+static int check_extras(const struct broadcast_request *r, struct error *err)
+{
+    const struct janus_mountpoint *m = r->mountpoint_spec;
+    int bad = m ? check_extra(&janus_mountpoint_model, m->extra, "mountpoint_spec.", err) : 0;
+    for (size_t i = 0; bad == 0 && m && i < m->media.len; i++) {
+        char where[48];
+        snprintf(where, sizeof(where), "mountpoint_spec.media[%zu].", i);
+        bad = check_extra(T_MODEL, m->media.items[i].extra, where, err);
+    }
+    return bad == 0 && r->room_spec
+               ? check_extra(&janus_room_model, r->room_spec->extra, "room_spec.", err)
+               : bad;
+}
+
+/* Nobody tells us the ports of a mountpoint that has no id. */
+static int check_existing(const struct janus_mountpoint *m, struct error *err)
+{
+    static const char why[] = "is needed when create_mountpoint is false";
+    if (m->id.kind != MODEL_ID_NONE) {
+        return 0;
+    }
+    if (m->media.len == 0) {
+        return error_set(err, -EINVAL, "id", "%s, or media with ports", why);
+    }
+    for (size_t i = 0; i < m->media.len; i++) {
+        const struct janus_track *t = &m->media.items[i];
+        const char *lacks = t->port == 0                    ? "port"
+                            : t->simulcast && t->port2 == 0 ? "port2"
+                            : t->simulcast && t->port3 == 0 ? "port3"
+                                                            : NULL;
+        if (lacks) {
+            char where[48];
+            snprintf(where, sizeof(where), "media[%zu].%s", i, lacks);
+            return error_set(err, -EINVAL, where, "%s and mountpoint_spec.id absent", why);
+        }
+    }
+    return 0;
+}
+
+/*
+ * Without either a viewer that comes between two key frames waits for the next one (reference 0.8 and 1.6): a publisher in
+ * Janus is asked through the track's RTCP port, for the others Janus keeps the last key frame. What the caller says stays.
+ */
+static void help_late_viewers(const struct broadcast_request *r, struct janus_mountpoint *m)
+{
+    bool room = ROOMS & BIT(r->source_kind);
+    for (size_t i = 0; i < m->media.len; i++) {
+        struct janus_track *t = &m->media.items[i];
+        if (t->type != JANUS_VIDEO) {
+            continue;
+        }
+        if (room && !MODEL_HAS(T_MODEL, t, rtcpport)) {
+            MODEL_SET(T_MODEL, t, rtcpport, 0);
+        }
+        if (!room && !t->simulcast && !MODEL_HAS(T_MODEL, t, bufferkf)) {
+            MODEL_SET(T_MODEL, t, bufferkf, true);
+        }
+    }
+}
+
+static int check_mountpoint(struct broadcast_request *r, struct error *err)
+{
+    struct janus_mountpoint *m = r->mountpoint_spec;
+    if (m->type != JANUS_MOUNTPOINT_RTP && r->source_kind != BROADCAST_FRONTEND_OWNED) {
+        return error_set(err, -EINVAL, "type", "must be rtp: this source is sent to it");
+    }
+    int bad = r->create_mountpoint ? 0 : check_existing(m, err);
+    if (bad == 0 && (r->create_mountpoint || m->media.len > 0)) {
+        bad = janus_mountpoint_check(m, true, err);
+    }
+    if (bad == 0 && r->create_mountpoint) {
+        help_late_viewers(r, m);
+    }
+    return bad;
+}
+
+static int check_room(struct broadcast_request *r, struct error *err)
+{
+    int bad = 0;
+    if (r->room_spec) {
+        bad = unite_ids(&r->room_spec->room, &r->room_id, "room_spec.room", "room_id", err);
+        if (bad == 0) {
+            bad = janus_room_check(r->room_spec, err);
+            if (bad < 0) {
+                error_prefix(err, "room_spec");
+            }
+        }
+    }
+    return bad;
+}
+
+int broadcast_request_check(struct broadcast_request *r, struct error *err)
+{
+    if (r->source_kind == BROADCAST_EXTERNAL) {
+        r->source_kind = BROADCAST_RTMP_EXTERNAL;
+        r->warnings |= BIT(BROADCAST_WARN_EXTERNAL);
+    }
+    int bad = map_flat(r, err);
+    bad = bad < 0 ? bad : check_relay(r, err);
+    bad = bad < 0 ? bad : check_room(r, err);
+    bad = bad < 0 ? bad : check_needs(r, err);
+    bad = bad < 0 ? bad : check_extras(r, err);
+    if (bad == 0 && r->mountpoint_spec) {
+        bad = check_mountpoint(r, err);
+        if (bad < 0) {
+            error_prefix(err, "mountpoint_spec");
+        }
+    }
+    return bad;
+}
