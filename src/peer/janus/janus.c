@@ -15,9 +15,10 @@ LOG_TOPIC(topic, "janus");
 
 #define PROTOCOL         "janus-protocol"
 #define NO_SUCH_SESSION  458
+#define NO_SUCH_HANDLE   459
 #define CLOSE_GOING_AWAY 1001
 
-static void start_session(struct janus *j);
+static void ask_setup(struct janus *j, enum janus_step step);
 static void on_setup(void *user, const struct janus_result *res);
 static void open_socket(struct janus *j);
 
@@ -53,11 +54,11 @@ static void on_down(struct loop_task *t)
     }
 }
 
-static uint64_t wait_ms(const struct janus *j)
+uint64_t janus_backoff_ms(const struct janus *j, unsigned failures)
 {
-    unsigned doublings = MIN(j->failures, 16u);
+    unsigned doublings = MIN(failures, 16u);
     uint64_t most = MIN((uint64_t)j->backoff_ms << doublings, (uint64_t)j->backoff_max_ms);
-    return 1 + random_below(most);
+    return most - random_below(most / 2 + 1);
 }
 
 static void lose(struct janus *j, int r, const char *text)
@@ -73,26 +74,37 @@ static void lose(struct janus *j, int r, const char *text)
         }
     }
     j->state = JANUS_WAITING;
-    loop_timer_start(j->wait, wait_ms(j));
+    j->proven = false;
+    loop_timer_start(j->wait, janus_backoff_ms(j, j->failures));
     j->failures++;
     loop_defer(j->loop, LOOP_STAGE_NOTIFY, &j->down);
 }
 
-/* The server has forgotten the session (it expired, or the server was restarted): the socket may be good. */
-static void lose_session(struct janus *j, const char *text)
+/* The server has forgotten the session (it expired, or the server was restarted), and with it every handle. */
+static void forget_session(struct janus *j)
 {
-    log_warn("%s: %s; making another session", j->name, text);
-    drop(j);
     j->session = 0;
+    j->n_left = 0;
     LIST_FOREACH (it, &j->handles) {
         janus_handle_lose(LIST_ENTRY(it, struct janus_handle, node));
     }
-    if (j->state == JANUS_UP) {
-        error_set(&j->why, -ENOTCONN, j->name, "%s", text);
-        loop_defer(j->loop, LOOP_STAGE_NOTIFY, &j->down);
+}
+
+/* The socket may be good: another session on it. Not for one that was lost as soon as it was made; that would never end. */
+static void lose_session(struct janus *j, const char *text)
+{
+    forget_session(j);
+    if (!j->proven) {
+        lose(j, -ENOTCONN, text);
+        return;
     }
+    log_warn("%s: %s; making another session", j->name, text);
+    drop(j);
+    error_set(&j->why, -ENOTCONN, j->name, "%s", text);
+    loop_defer(j->loop, LOOP_STAGE_NOTIFY, &j->down);
+    j->proven = false;
     j->state = JANUS_CONNECTING;
-    start_session(j);
+    ask_setup(j, STEP_CREATE);
 }
 
 /* ---- coming up ---- */
@@ -105,23 +117,40 @@ bool janus_send(struct janus *j, struct janus_request *r)
     _cleanup_(out_done) struct out o = {0};
     r->api_secret = j->api_secret;
     r->token = j->token;
-    r->session_id = j->session;
+    /* What a server is belongs to no session: with one that it has forgotten it would not tell. */
+    r->session_id = strcmp(r->janus, "info") == 0 ? 0 : j->session;
     janus_request_put(&o, r);
     ws_send_text(j->ws, out_view(&o));
     return true;
 }
 
-static void ask_setup(struct janus *j, const char *what)
+void janus_detach(struct janus *j, int64_t id)
 {
-    struct janus_request r = {.janus = what};
-    j->setup = janus_call_new(j->loop, j, NULL, on_setup, j);
-    j->setup->ack_is_answer = true;
-    janus_call_send(j->setup, &r, 0);
+    if (j->state == JANUS_UP) {
+        struct janus_request r = {
+            .janus = "detach", .handle_id = id, .transaction = ++j->next_transaction};
+        (void)janus_send(j, &r);
+    } else if (j->session != 0) {
+        j->left = mem_realloc(j->left, (j->n_left + 1) * sizeof(*j->left));
+        j->left[j->n_left++] = id;
+    }
 }
 
-static void start_session(struct janus *j)
+static void ask_setup(struct janus *j, enum janus_step step)
 {
-    ask_setup(j, j->session ? "claim" : "create");
+    static const struct {
+        const char *word;
+        unsigned fits;
+    } steps[] = {
+        [STEP_INFO] = {"info", JANUS_FITS(JANUS_SERVER_INFO)},
+        [STEP_CLAIM] = {"claim", JANUS_FITS(JANUS_SUCCESS)},
+        [STEP_CREATE] = {"create", JANUS_FITS(JANUS_SUCCESS)},
+    };
+    struct janus_request r = {.janus = steps[step].word};
+    j->step = step;
+    j->setup = janus_call_new(j->loop, j, NULL, on_setup, j);
+    j->setup->fits = steps[step].fits;
+    janus_call_send(j->setup, &r, 0);
 }
 
 static void schedule_keepalive(struct janus *j)
@@ -135,7 +164,6 @@ static void come_up(struct janus *j, bool resumed)
     log_info("%s: %s, Janus %s", j->name, resumed ? "the session is claimed" : "connected",
              j->info.version_string);
     j->state = JANUS_UP;
-    j->failures = 0;
     j->why = (struct error){0};
     loop_task_cancel(&j->down);
     schedule_keepalive(j);
@@ -143,7 +171,12 @@ static void come_up(struct janus *j, bool resumed)
         struct janus_handle *h = LIST_ENTRY(it, struct janus_handle, node);
         if (h->state != HANDLE_ATTACHED) {
             janus_handle_attach(h);
+        } else {
+            loop_defer(j->loop, LOOP_STAGE_NOTIFY, &h->resumed);
         }
+    }
+    while (j->n_left > 0) {
+        janus_detach(j, j->left[--j->n_left]);
     }
     if (j->ops.on_up) {
         j->ops.on_up(j->user, resumed);
@@ -163,28 +196,41 @@ static void read_info(struct janus *j, const struct janus_message *m)
         m->reclaim_timeout_s > 0 ? (unsigned)MIN(m->reclaim_timeout_s, 86400) : 0;
 }
 
+static void on_created(struct janus *j, int64_t id)
+{
+    if (id == 0) {
+        lose(j, -EPROTO, "Janus made a session and does not say which");
+        return;
+    }
+    j->session = id;
+    come_up(j, false);
+}
+
 static void on_setup(void *user, const struct janus_result *res)
 {
     struct janus *j = user;
     const struct janus_message *m = TAKE_PTR(j->setup)->message;
-    if (res->code == NO_SUCH_SESSION && j->session != 0) {
-        lose_session(j, "the session is gone");
+    if (j->step == STEP_CLAIM && res->code == NO_SUCH_SESSION) {
+        log_warn("%s: the session is gone; making another", j->name);
+        forget_session(j);
+        ask_setup(j, STEP_CREATE);
         return;
     }
     if (res->r < 0) {
         lose(j, res->r, res->text);
         return;
     }
-    if (m->kind == JANUS_SERVER_INFO) {
+    switch (j->step) {
+    case STEP_INFO:
         read_info(j, m);
-        start_session(j);
-    } else if (j->session != 0) {
+        ask_setup(j, j->session ? STEP_CLAIM : STEP_CREATE);
+        break;
+    case STEP_CLAIM:
         come_up(j, true);
-    } else if (m->id != 0) {
-        j->session = m->id;
-        come_up(j, false);
-    } else {
-        lose(j, -EPROTO, "Janus made a session and does not say which");
+        break;
+    case STEP_CREATE:
+        on_created(j, m->id);
+        break;
     }
 }
 
@@ -194,13 +240,13 @@ static void on_keepalive_answer(void *user, const struct janus_result *res)
 {
     struct janus *j = user;
     j->setup = NULL;
-    if (res->r == 0) {
-        schedule_keepalive(j);
-    } else if (res->code == NO_SUCH_SESSION) {
-        lose_session(j, "the session expired");
-    } else {
+    if (res->r < 0) {
         lose(j, res->r, res->text);
+        return;
     }
+    j->proven = true;
+    j->failures = 0;
+    schedule_keepalive(j);
 }
 
 static void on_keepalive(void *user)
@@ -208,15 +254,44 @@ static void on_keepalive(void *user)
     struct janus *j = user;
     struct janus_request r = {.janus = "keepalive"};
     j->setup = janus_call_new(j->loop, j, NULL, on_keepalive_answer, j);
-    j->setup->ack_is_answer = true;
+    j->setup->fits = JANUS_FITS(JANUS_ACK);
     janus_call_send(j->setup, &r, 0);
+}
+
+/* An answer may tell that what it was asked of is gone: who asked hears -ENOTCONN, with everybody else. */
+static bool take_loss(struct janus *j, const struct janus_call *c, const struct janus_message *m)
+{
+    int code = m->kind == JANUS_ERROR && m->error ? m->error->code : 0;
+    if (code == NO_SUCH_SESSION && j->state == JANUS_UP) {
+        lose_session(j, "the session is gone");
+        return true;
+    }
+    if (code == NO_SUCH_HANDLE && c->handle) {
+        janus_handle_gone(c->handle);
+        return true;
+    }
+    return false;
+}
+
+/* A handle that was attached after its owner had left, or had given up waiting, is nobody's. */
+static bool is_late_attach(struct janus *j, const struct janus_message *m)
+{
+    return m->kind == JANUS_SUCCESS && m->id != 0 && j->state == JANUS_UP &&
+           m->session_id == j->session && janus_transaction_parse(m->transaction) != 0 &&
+           !janus_handle_by_id(j, m->id);
 }
 
 static void take(struct janus *j, const struct janus_message *m, struct bytes text)
 {
     struct janus_call *c = janus_call_of(j, m);
     if (c) {
-        janus_call_finish(c, m, text);
+        if (!take_loss(j, c, m)) {
+            janus_call_finish(c, m, text);
+        }
+        return;
+    }
+    if (is_late_attach(j, m)) {
+        janus_detach(j, m->id);
         return;
     }
     if (m->kind == JANUS_TIMEOUT && m->session_id == j->session && j->state == JANUS_UP) {
@@ -246,7 +321,7 @@ static void on_open(void *user)
 {
     struct janus *j = user;
     j->open = true;
-    ask_setup(j, "info");
+    ask_setup(j, STEP_INFO);
 }
 
 static void on_close(void *user, int code, const char *reason)
@@ -343,6 +418,7 @@ struct janus *janus_free(struct janus *j)
     j->wait = loop_timer_free(j->wait);
     j->keepalive = loop_timer_free(j->keepalive);
     map_done(&j->calls);
+    free(j->left);
     free(j->name);
     free(j->url);
     free(j->api_secret);

@@ -10,6 +10,7 @@
  *
  * After a loss the old session is claimed; when the server does not know it any more (458) a new one is made and every handle
  * attached again. What was created at the server may live or not in both cases: owners ask (list, info, listforwarders).
+ * Waits grow until a session has answered a keepalive: a server that takes everything and forgets it at once is no success.
  * Janus is taken for what it does, not for what it says: acks may come after their event, plugin errors come as "success",
  * ids are 53-bit integers. Nothing a server sends is trusted: sizes are bounded, unknown messages counted and dropped.
  *
@@ -55,7 +56,7 @@ struct janus_config {
     const char *token;      /* NULL = none */
     struct tls_context *tls;
     unsigned request_ms;     /* deadline of a call that names none; 0 = 10000 */
-    unsigned backoff_ms;     /* first wait, random up to this, doubles; 0 = 250 */
+    unsigned backoff_ms;     /* the first wait, half of it random; doubles; 0 = 250 */
     unsigned backoff_max_ms; /* 0 = 10000 */
     unsigned
         keepalive_max_s; /* 0 = 25; never longer than a third of the server's session timeout */
@@ -135,6 +136,8 @@ struct janus_handle_ops {
     void (*on_janus)(void *user, const char *event, const char *reason);
     /* Janus will not give one (460: no such plugin). Tried again with the next session. May be NULL. */
     void (*on_failed)(void *user, const struct error *err);
+    /* The session was claimed and the handle is still ours; what happened meanwhile was told to nobody. May be NULL. */
+    void (*on_resumed)(void *user);
 };
 /* plugin: "janus.plugin.streaming". Attached as soon as the server is UP, and again whenever it must be. */
 struct janus_handle *janus_handle_new(struct janus *j, const char *plugin,

@@ -59,6 +59,7 @@ struct janus_call *janus_call_new(struct loop *l, struct janus *j, struct janus_
     c->handle = h;
     c->done = done;
     c->user = user;
+    c->fits = JANUS_FITS_PLUGIN;
     list_init(&c->node);
     loop_task_init(&c->end, on_end);
     if (h) {
@@ -102,14 +103,21 @@ struct janus_call *janus_call_of(struct janus *j, const struct janus_message *m)
 {
     uint64_t transaction = janus_transaction_parse(m->transaction);
     struct janus_call *c = transaction ? map_get_u64(&j->calls, transaction) : NULL;
-    if (!c || (m->kind == JANUS_ACK && !c->ack_is_answer)) {
+    if (!c || (m->kind == JANUS_ACK && !(c->fits & JANUS_FITS(JANUS_ACK)))) {
         return NULL;
     }
     return c;
 }
 
+static bool is_answer(const struct janus_call *c, const struct janus_message *m)
+{
+    bool told = c->fits != JANUS_FITS_PLUGIN || (m->plugindata && m->plugindata->data);
+    return told && (c->fits & JANUS_FITS(m->kind)) != 0;
+}
+
 /* The verdict is in three places: Janus' own error, the plugin's inside a success, and whether it was an answer at all. */
-static struct janus_result result_of(const struct janus_message *m, struct bytes reply)
+static struct janus_result result_of(const struct janus_call *c, const struct janus_message *m,
+                                     struct bytes reply)
 {
     struct janus_result res = {.reply = reply, .text = ""};
     if (m->plugindata && m->plugindata->data) {
@@ -127,6 +135,9 @@ static struct janus_result result_of(const struct janus_message *m, struct bytes
         res.r = -EREMOTEIO;
         res.code = m->plugin_code;
         res.text = m->plugin_error ? m->plugin_error : "the plugin refuses";
+    } else if (!is_answer(c, m)) {
+        res.r = -EPROTO;
+        res.text = "Janus answers with what is no answer to this";
     }
     return res;
 }
@@ -134,7 +145,7 @@ static struct janus_result result_of(const struct janus_message *m, struct bytes
 void janus_call_finish(struct janus_call *c, const struct janus_message *message,
                        struct bytes reply)
 {
-    struct janus_result res = result_of(message, reply);
+    struct janus_result res = result_of(c, message, reply);
     c->message = message;
     answer(c, &res);
 }

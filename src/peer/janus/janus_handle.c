@@ -9,11 +9,10 @@
 
 LOG_TOPIC(topic, "janus");
 
-/* The attach of a handle that was freed before it was answered. */
-struct janus_orphan {
-    struct janus *janus;
-    struct janus_call *call;
-};
+#define STEADY_NS (INT64_C(10) * 1000000000) /* a handle that lived so long was no failure */
+
+static void on_again(void *user);
+static void on_resumed(struct loop_task *t);
 
 static struct janus_handle *handle_new(struct loop *l, const char *name,
                                        const struct janus_handle_ops *ops, void *user)
@@ -25,6 +24,8 @@ static struct janus_handle *handle_new(struct loop *l, const char *name,
     h->user = user;
     list_init(&h->node);
     list_init(&h->calls);
+    loop_task_init(&h->resumed, on_resumed);
+    h->again = loop_timer_new(l, on_again, h);
     return h;
 }
 
@@ -63,24 +64,49 @@ static void fail(struct janus_handle *h, const struct janus_result *res)
     }
 }
 
+static void attach_later(struct janus_handle *h)
+{
+    h->state = HANDLE_DETACHED;
+    loop_timer_start(h->again, janus_backoff_ms(h->janus, h->losses));
+    h->losses++;
+}
+
+static void on_again(void *user)
+{
+    struct janus_handle *h = user;
+    if (h->janus && h->janus->state == JANUS_UP && h->state == HANDLE_DETACHED) {
+        janus_handle_attach(h);
+    }
+}
+
+static void on_resumed(struct loop_task *t)
+{
+    struct janus_handle *h = CONTAINER_OF(t, struct janus_handle, resumed);
+    if (h->state == HANDLE_ATTACHED && h->ops.on_resumed) {
+        h->ops.on_resumed(h->user);
+    }
+}
+
 static void on_attached(void *user, const struct janus_result *res)
 {
     struct janus_handle *h = user;
-    const struct janus_message *m = h->attaching->message;
-    h->attaching = NULL;
+    const struct janus_message *m = TAKE_PTR(h->attaching)->message;
+    if (res->r == -EREMOTEIO) {
+        fail(h, res);
+        return;
+    }
     if (res->r < 0 || m->id == 0) {
-        /* What was lost with the connection is attached again with the next session. */
-        if (res->r == -EREMOTEIO) {
-            fail(h, res);
-        } else {
-            h->state = HANDLE_DETACHED;
-        }
+        /* No answer, no room for the request, or no sense in it; the session may be well for all that. */
+        log_warn("%s: no handle of %s: %s; trying again", h->name, h->plugin,
+                 res->r < 0 ? res->text : "Janus does not say which");
+        attach_later(h);
         return;
     }
     bool again = h->attached_before;
     h->state = HANDLE_ATTACHED;
     h->id = m->id;
     h->attached_before = true;
+    h->attached_ns = loop_now_ns(h->loop);
     if (h->ops.on_attached) {
         h->ops.on_attached(h->user, again);
     }
@@ -90,7 +116,10 @@ void janus_handle_attach(struct janus_handle *h)
 {
     struct janus_request r = {.janus = "attach", .plugin = h->plugin, .opaque_id = "mast"};
     h->state = HANDLE_ATTACHING;
+    loop_timer_stop(h->again);
+    janus_call_cancel(h->attaching);
     h->attaching = janus_call_new(h->loop, h->janus, NULL, on_attached, h);
+    h->attaching->fits = JANUS_FITS(JANUS_SUCCESS);
     janus_call_send(h->attaching, &r, 0);
 }
 
@@ -99,6 +128,8 @@ void janus_handle_lose(struct janus_handle *h)
     h->state = HANDLE_DETACHED;
     h->id = 0;
     h->attaching = janus_call_cancel(h->attaching);
+    loop_timer_stop(h->again);
+    loop_task_cancel(&h->resumed);
     LIST_FOREACH_SAFE (it, &h->calls) {
         struct janus_call *c = LIST_ENTRY(it, struct janus_call, node);
         if (!loop_task_pending(&c->end)) {
@@ -110,16 +141,33 @@ void janus_handle_lose(struct janus_handle *h)
 void janus_handle_leave(struct janus_handle *h)
 {
     h->attaching = janus_call_cancel(h->attaching);
+    loop_timer_stop(h->again);
     h->state = HANDLE_DETACHED;
     h->janus = NULL;
     list_remove(&h->node);
 }
 
-static void take_back(struct janus_handle *h)
+void janus_handle_gone(struct janus_handle *h)
 {
     log_warn("%s: a handle of %s was detached by others; attaching another", h->name, h->plugin);
+    if (loop_now_ns(h->loop) - h->attached_ns > STEADY_NS) {
+        h->losses = 0;
+    }
     janus_handle_lose(h);
-    janus_handle_attach(h);
+    if (h->janus->state == JANUS_UP) {
+        attach_later(h);
+    }
+}
+
+void janus_handle_renew(struct janus_handle *h)
+{
+    if (h->state == HANDLE_ATTACHED) {
+        janus_detach(h->janus, h->id);
+    }
+    janus_handle_lose(h);
+    if (h->janus->state == JANUS_UP) {
+        janus_handle_attach(h);
+    }
 }
 
 void janus_handle_take(struct janus_handle *h, const struct janus_message *m)
@@ -127,7 +175,7 @@ void janus_handle_take(struct janus_handle *h, const struct janus_message *m)
     switch (m->kind) {
     case JANUS_DETACHED:
         if (h->janus) {
-            take_back(h);
+            janus_handle_gone(h);
         }
         break;
     case JANUS_EVENT:
@@ -170,44 +218,16 @@ struct janus_handle *janus_handle_by_id(struct janus *j, int64_t id)
     return NULL;
 }
 
-static void send_detach(struct janus *j, int64_t id)
-{
-    struct janus_request r = {.janus = "detach", .handle_id = id};
-    r.transaction = ++j->next_transaction;
-    (void)janus_send(j, &r);
-}
-
-/* Its owner left before the answer came. */
-static void on_orphan(void *user, const struct janus_result *res)
-{
-    struct janus_orphan *o = user;
-    const struct janus_message *m = o->call->message;
-    if (res->r == 0 && m && m->id != 0) {
-        send_detach(o->janus, m->id);
-    }
-    free(o);
-}
-
-static void orphan(struct janus_handle *h)
-{
-    struct janus_orphan *o = mem_new(struct janus_orphan);
-    o->janus = h->janus;
-    o->call = h->attaching;
-    o->call->done = on_orphan;
-    o->call->user = o;
-}
-
 static void detach(struct janus_handle *h)
 {
     if (h->backend) {
         if (h->backend->detach) {
             h->backend->detach(h->backend_user);
         }
-    } else if (h->attaching) {
-        orphan(h); /* only a server that lives has one */
     } else if (h->state == HANDLE_ATTACHED) {
-        send_detach(h->janus, h->id);
+        janus_detach(h->janus, h->id);
     }
+    h->attaching = janus_call_cancel(h->attaching); /* whose answer is seen to be late */
 }
 
 struct janus_handle *janus_handle_free(struct janus_handle *h)
@@ -224,6 +244,8 @@ struct janus_handle *janus_handle_free(struct janus_handle *h)
         janus_call_end_later(c, -ECANCELED, "the handle is gone");
     }
     list_remove(&h->node);
+    h->again = loop_timer_free(h->again);
+    loop_task_cancel(&h->resumed);
     free(h->name);
     free(h->plugin);
     free(h);

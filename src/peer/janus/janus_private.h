@@ -9,6 +9,13 @@
 #include "peer/janus/janus.h"
 #include "peer/janus/janus_wire.h"
 
+/* What coming up is waiting for the answer of. */
+enum janus_step {
+    STEP_INFO,
+    STEP_CLAIM,  /* there was a session */
+    STEP_CREATE, /* there is none, or Janus has forgotten it */
+};
+
 struct janus {
     struct loop *loop;
     struct janus_ops ops;
@@ -23,11 +30,16 @@ struct janus {
     struct ws *ws;
     bool open;               /* ws takes requests */
     int64_t session;         /* 0 = none; kept over a lost socket, to be claimed */
-    unsigned failures;       /* in a row */
+    bool proven;             /* the session has answered a keepalive: what is lost now is no loop */
+    unsigned failures;       /* in a row; ended by an answered keepalive, not by coming up */
     struct loop_timer *wait; /* until the next try */
     struct loop_timer *keepalive;
-    struct loop_task down;    /* LOOP_STAGE_NOTIFY: on_down, behind the answers of lost calls */
-    struct janus_call *setup; /* the step of coming up that is under way */
+    struct loop_task down; /* LOOP_STAGE_NOTIFY: on_down, behind the answers of lost calls */
+    enum janus_step step;
+    struct janus_call *setup; /* the step of coming up that is under way, or a keepalive */
+    int64_t *
+        left; /* handles that were given up while there was no connection: detached when it is claimed */
+    unsigned n_left;
 
     uint64_t next_transaction;
     struct map calls;    /* by transaction: under way */
@@ -52,10 +64,18 @@ struct janus_handle {
     int64_t id;
     bool attached_before;
     struct janus_call *attaching;
+    struct loop_timer *again; /* until the next try to attach */
+    unsigned losses; /* in a row: attaches that failed, handles that were taken away at once */
+    int64_t attached_ns;
+    struct loop_task resumed;            /* LOOP_STAGE_NOTIFY: on_resumed */
     const struct janus_backend *backend; /* an embedder's */
     void *backend_user;
     struct list calls; /* struct janus_call.node: under way or ending, of this handle */
 };
+
+#define JANUS_FITS(kind) (1u << (kind))
+/* What a plugin answers with; it has plugindata in it then. */
+#define JANUS_FITS_PLUGIN (JANUS_FITS(JANUS_SUCCESS) | JANUS_FITS(JANUS_EVENT))
 
 struct janus_call {
     struct list node;    /* of its handle, or of nothing */
@@ -71,7 +91,7 @@ struct janus_call {
     int r;
     const char *text; /* static, or in `own_text` */
     char *own_text;
-    bool ack_is_answer;
+    unsigned fits; /* the kinds of message that answer it, JANUS_FITS(); errors always do */
     const struct janus_message *message; /* during done */
 };
 
@@ -96,7 +116,12 @@ struct janus_call *janus_call_of(struct janus *j, const struct janus_message *m)
 void janus_calls_lose(struct janus *j, int r, const char *text);
 
 /* ---- janus_handle.c ---- */
+/* Now: the server is UP. */
 void janus_handle_attach(struct janus_handle *h);
+/* Gives up what it has at Janus for a fresh one: a handle that was kicked out of a room never gets in again. */
+void janus_handle_renew(struct janus_handle *h);
+/* Janus does not have it any more; attached again after a wait that grows. */
+void janus_handle_gone(struct janus_handle *h);
 /* The session is gone: what was attached is not any more. */
 void janus_handle_lose(struct janus_handle *h);
 /* Its server is freed: it stays detached for ever. */
@@ -108,3 +133,7 @@ struct janus_handle *janus_handle_by_id(struct janus *j, int64_t id);
 /* ---- janus.c ---- */
 /* False when there is no socket. */
 bool janus_send(struct janus *j, struct janus_request *r);
+/* Detaches what is nobody's any more, now or when the session is claimed. */
+void janus_detach(struct janus *j, int64_t id);
+/* The wait before the next try: the second half is random. */
+uint64_t janus_backoff_ms(const struct janus *j, unsigned failures);
