@@ -68,11 +68,11 @@ void stream_clear_history(struct stream *s)
 static void send_snapshot(struct stream *s, unsigned loop)
 {
     const struct ring *ring = &s->replica.ring;
-    uint64_t from = ring->has_start ? ring->start : ring->next;
+    uint64_t from = ring->has_start ? ring_oldest_start(ring) : ring->next;
     struct batch *b = batch_new(s, (unsigned)(ring->next - from));
     b->snapshot = true;
     b->next_seq = from;
-    b->group = ring->has_start ? ring->group - 1 : ring->group;
+    b->group = ring->has_start ? ring_at(ring, from)->group - 1 : ring->group;
     for (uint64_t seq = from; seq < ring->next; seq++) {
         b->samples[b->n++] = sample_ref(ring_at(ring, seq));
     }

@@ -35,7 +35,7 @@ static void fill_config(struct engine_config *to, const struct engine_config *fr
     }
     set_default(&to->history_max_bytes, 16U << 20);
     set_default(&to->history_max_ms, 15000);
-    set_default(&to->history_slack_ms, 3000);
+    set_default(&to->history_slack_ms, 4000);
     set_default(&to->ready_after_ms, 500);
     set_default(&to->streams_max, 10000);
     set_default(&to->access_timeout_ms, 10000);

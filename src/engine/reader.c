@@ -32,7 +32,7 @@ static void position(struct reader *r)
     if (r->replay == REPLAY_NEXT_KEY) {
         begin_at_next_group(r);
     } else if (ring->has_start) {
-        r->at.seq = ring->start;
+        r->at.seq = r->replay == REPLAY_LONG ? ring_oldest_start(ring) : ring->start;
         r->history_end = ring->next;
         r->edge_ns = ring->newest_ns;
     } else {

@@ -15,6 +15,7 @@ static void drop_first(struct ring *r)
 {
     struct sample **slot = &r->slots[r->first & (r->cap - 1)];
     r->bytes -= cost(*slot);
+    r->before = (*slot)->group;
     sample_unref(slot);
     r->first++;
 }
@@ -25,7 +26,7 @@ void ring_reset(struct ring *r, uint64_t next, uint64_t group)
         drop_first(r);
     }
     free(r->slots);
-    *r = (struct ring){.first = next, .next = next, .group = group};
+    *r = (struct ring){.first = next, .next = next, .before = group, .group = group};
 }
 
 void ring_done(struct ring *r)
@@ -73,6 +74,19 @@ void ring_trim(struct ring *r, const struct ring_limits *limits)
         }
         drop_first(r);
     }
+}
+
+uint64_t ring_oldest_start(const struct ring *r)
+{
+    uint32_t epoch = ring_at(r, r->start)->epoch;
+    uint64_t oldest = r->start;
+    for (uint64_t seq = r->start; seq-- > r->first && ring_at(r, seq)->epoch == epoch;) {
+        uint64_t before = seq > r->first ? ring_at(r, seq - 1)->group : r->before;
+        if (ring_at(r, seq)->group != before) {
+            oldest = seq;
+        }
+    }
+    return oldest;
 }
 
 void ring_push(struct ring *r, struct sample **s, const struct ring_limits *limits)

@@ -21,10 +21,11 @@ struct ring {
     struct sample **slots;
     uint32_t cap; /* a power of two, or 0 */
     bool has_start;
-    uint64_t first; /* seq of the oldest sample kept */
-    uint64_t next;  /* seq that the next sample must have */
-    uint64_t start; /* first sample of the newest group, when has_start */
-    uint64_t group; /* newest group seen */
+    uint64_t first;  /* seq of the oldest sample kept */
+    uint64_t next;   /* seq that the next sample must have */
+    uint64_t start;  /* first sample of the newest group, when has_start */
+    uint64_t before; /* group of the sample that was before first */
+    uint64_t group;  /* newest group seen */
     uint64_t bytes;
     int64_t newest_ns; /* greatest dts seen */
 };
@@ -40,6 +41,9 @@ void ring_done(struct ring *r);
  */
 void ring_push(struct ring *r, struct sample **s, const struct ring_limits *limits);
 void ring_trim(struct ring *r, const struct ring_limits *limits);
+
+/* Where the oldest group begins that is here whole and of the newest one's epoch. Only with has_start. */
+uint64_t ring_oldest_start(const struct ring *r);
 
 static inline struct sample *ring_at(const struct ring *r, uint64_t seq)
 {

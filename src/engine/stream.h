@@ -41,7 +41,7 @@ struct engine_config {
     uint32_t history_max_bytes; /* per stream; 16 MiB */
     uint32_t history_max_ms;    /* 15000 */
     uint32_t
-        history_slack_ms; /* kept before the newest key frame, for readers that are a little late; 3000 */
+        history_slack_ms; /* kept before the newest key frame, for readers that are a little late and for REPLAY_LONG; 4000 */
     uint32_t
         ready_after_ms; /* after the first key frame, when a track still has no parameters; 500 */
     uint64_t memory_max_bytes; /* media memory budget; 0 = 25 % of RAM */
@@ -119,7 +119,8 @@ enum reader_state {
 };
 
 enum replay_policy {
-    REPLAY_EXACT, /* from the newest key frame in history, true stamps: HLS, RTMP, relays, MSE */
+    REPLAY_EXACT, /* from the newest key frame in history, true stamps: RTMP, relays, MSE */
+    REPLAY_LONG, /* the same from the oldest one of this epoch that is still there: HLS wants a whole group */
     REPLAY_LIVE, /* the same samples, stamps squeezed just below live, history audio skipped (reader_stamps()) */
     REPLAY_NEXT_KEY, /* ?start=live: nothing from history, waits for the next key frame */
     REPLAY_POLICY_N,

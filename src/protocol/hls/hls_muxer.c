@@ -259,7 +259,7 @@ static void open_reader(struct hls_muxer *m)
                             &(struct reader_info){
                                 .path = m->path,
                                 .protocol = "hls",
-                                .replay = REPLAY_EXACT,
+                                .replay = REPLAY_LONG,
                                 .forms = FORM_BIT(FORM_CMAF),
                             },
                             &reader_ops, m);

@@ -212,6 +212,18 @@ test(`the rules hold for ${CHECK_MINUTES} minutes`, async (t) => {
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 
+// The page of the stream as the server has it, in a tab of its own. The player starts with its first request.
+async function timeFirstPicture(page, url) {
+  await page.goto(url);
+  await page.waitForFunction(() => (window.mast?.firstFrameMs ?? null) !== null, null, { timeout: 60000, polling: 50 });
+  return page.evaluate(() => {
+    const asked = performance.getEntriesByType("resource").find((e) => e.name.includes("/index.m3u8"));
+    return { navigation: window.mast.firstFrameMs, player: window.mast.firstFrameMs - asked.startTime };
+  });
+}
+
+const sayTimes = (times) => `median ${Math.round(median(times))} ms of ${times.map(Math.round).join(" ")}`;
+
 test("low latency by a burnt-in clock, and the first picture", async (t) => {
   const path = "live/clock";
   const browser = await startBrowser({ args: PLAYER_ARGS });
@@ -223,9 +235,8 @@ test("low latency by a burnt-in clock, and the first picture", async (t) => {
     for (const query of ["", "plain"]) {
       const times = [];
       for (let i = 0; i < 10; i++) {
-        const page = await openPlayerPage(browser, mast, path, { transport: "hls", query });
-        await waitPlays(page);
-        times.push((await playerPageState(page)).details.firstFrameMs);
+        const page = await browser.newPage();
+        times.push(await timeFirstPicture(page, `${mast.url}/${path}?transport=hls&${query}`));
         if (query === "" && i === 9) {
           await sleep(5000);
           const delays = await readClock(page, 10 * RATE);
@@ -236,8 +247,10 @@ test("low latency by a burnt-in clock, and the first picture", async (t) => {
         await page.close();
         await sleep(170);
       }
-      first[query] = median(times);
-      t.diagnostic(`first picture${query && `, ${query}`}: median ${Math.round(first[query])} ms of ${times.map(Math.round).join(" ")}`);
+      first[query] = median(times.map((x) => x.navigation));
+      for (const from of ["navigation", "player"]) {
+        t.diagnostic(`first picture${query && `, ${query}`}, from ${from}: ${sayTimes(times.map((x) => x[from]))}`);
+      }
     }
     assert.ok(first[""] < 5000, "only a floor for shared machines; docs/hls.md has the measured number");
   } finally {

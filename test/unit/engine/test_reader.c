@@ -49,6 +49,24 @@ static void test_replay_next_key_waits(void **state)
     rig_free(f);
 }
 
+static void test_replay_long_begins_with_an_older_group(void **state)
+{
+    struct rig *f = rig_new(&(struct engine_config){.history_slack_ms = 900});
+    source_open(&f->src, f->e, f->l, "live/a");
+    source_frames(&f->src, f->l, 45); /* the newest key is 40; what is older than 21 is gone */
+    viewer_open(&f->v[0], f->e, f->l, "live/a", REPLAY_LONG);
+    viewer_open(&f->v[1], f->e, f->l, "live/a", REPLAY_EXACT);
+    settle(f->l);
+    const struct viewer *v = &f->v[0];
+    assert_int_equal(v->n, 30);
+    assert_true(v->seen[0].flags & SAMPLE_KEY);
+    assert_int_equal(f->v[1].n, 10);
+    assert_int_equal(f->v[1].seen[0].dts - v->seen[0].dts, 10 * FRAME_NS); /* true stamps */
+    source_frames(&f->src, f->l, 1);
+    assert_int_equal(v->n, 32);
+    rig_free(f);
+}
+
 static void test_without_a_key_in_history_one_is_asked_for(void **state)
 {
     struct rig *f =
@@ -406,6 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replay_live_squeezes_history),
         cmocka_unit_test(test_replay_next_key_waits),
+        cmocka_unit_test(test_replay_long_begins_with_an_older_group),
         cmocka_unit_test(test_without_a_key_in_history_one_is_asked_for),
         cmocka_unit_test(test_leading_pictures_are_skipped_by_who_begins_there),
         cmocka_unit_test(test_masks_and_peeking_out_of_order),

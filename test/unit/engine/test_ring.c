@@ -77,6 +77,29 @@ static void test_bytes_are_bounded_always(void **state)
     assert_int_equal(buf_live_bytes(), 0);
 }
 
+static void test_the_oldest_whole_group(void **state)
+{
+    struct ring r = {0};
+    push(&r, &wide, 20, 50, 10);
+    assert_int_equal(ring_oldest_start(&r), 0); /* nothing was dropped yet */
+    push(&r, &wide, 20, 50, 10);
+    assert_int_equal(r.first, 24);
+    assert_int_equal(ring_oldest_start(&r), 40); /* the one of 20 lost its head */
+    push(&r, &wide, 20, 16, 10);
+    assert_int_equal(r.first, 40);
+    assert_int_equal(ring_oldest_start(&r), 40);
+    ring_at(&r, 59)->epoch = 7; /* what was before belongs to a publisher that left */
+    assert_int_equal(ring_oldest_start(&r), 60);
+    ring_at(&r, 99)->epoch = 7;
+    assert_int_equal(ring_oldest_start(&r), 100);
+    ring_done(&r);
+    /* One that goes on inside of a group. */
+    ring_reset(&r, 25, 2);
+    push(&r, &wide, 20, 30, 10);
+    assert_int_equal(ring_oldest_start(&r), 40);
+    ring_done(&r);
+}
+
 static void test_a_reset_ring_waits_for_a_group(void **state)
 {
     struct ring r = {0};
@@ -109,6 +132,7 @@ int main(void)
         cmocka_unit_test(test_keeps_the_newest_group_and_the_slack),
         cmocka_unit_test(test_a_group_over_the_span_is_dropped_whole),
         cmocka_unit_test(test_bytes_are_bounded_always),
+        cmocka_unit_test(test_the_oldest_whole_group),
         cmocka_unit_test(test_a_reset_ring_waits_for_a_group),
         cmocka_unit_test(test_the_number_of_samples_is_bounded),
     };

@@ -2,7 +2,7 @@
 // HLS by hls.js, which is loaded when it is needed. hls.js keeps to the live edge and steps over discontinuities; what is
 // here is the life around it: streams that are not there yet or have ended, servers that are away, errors it gives up on.
 
-import type { ErrorData, Events, default as HlsClass, HlsConfig } from "hls.js";
+import type { AudioStreamController, ErrorData, Events, default as HlsClass, HlsConfig } from "hls.js";
 
 import { Backoff } from "./backoff.js";
 import type { PlaybackStats, PlayerDetails, Transport, TransportEvents, WaitReason } from "./contract.js";
@@ -43,6 +43,31 @@ const CONFIG: Partial<HlsConfig> = {
   playlistLoadPolicy: PATIENT,
 };
 
+// Sound waits for the first stamp of the picture, and hls.js 1.7 looks only every 100 ms whether it is known, twice: with
+// parts, that is up to 200 ms of the way to the first picture.
+function promptSound(Base: typeof AudioStreamController): typeof AudioStreamController {
+  return class extends Base {
+    override onInitPtsFound(...found: Parameters<AudioStreamController["onInitPtsFound"]>): void {
+      super.onInitPtsFound(...found);
+      if (this.state === "WAITING_INIT_PTS") {
+        this.tick();
+        this.tickImmediate();
+      }
+    }
+  };
+}
+
+// While hls.js is loaded the server makes the playlist, and the browser has it when hls.js asks for it.
+function preload(url: URL): HTMLLinkElement {
+  const link = document.createElement("link");
+  link.rel = "preload";
+  link.as = "fetch";
+  link.crossOrigin = "anonymous"; // as XMLHttpRequest asks, or it would be asked for twice
+  link.href = url.href;
+  document.head.append(link);
+  return link;
+}
+
 export class HlsTransport implements Transport {
   state = "connecting";
   notice = "";
@@ -55,6 +80,7 @@ export class HlsTransport implements Transport {
   readonly lostSamples = 0;
 
   private readonly url: URL;
+  private readonly early: HTMLLinkElement;
   private readonly life = new AbortController();
   private readonly backoff = new Backoff({ firstMs: 500 });
   private readonly ticker: number;
@@ -78,6 +104,7 @@ export class HlsTransport implements Transport {
     private readonly events: TransportEvents,
   ) {
     this.url = playlistUrl(path, query);
+    this.early = preload(this.url);
     this.listen();
     this.ticker = window.setInterval(() => this.tick(), TICK_MS);
     void this.open();
@@ -85,6 +112,7 @@ export class HlsTransport implements Transport {
 
   close(): void {
     this.life.abort();
+    this.early.remove();
     window.clearInterval(this.ticker);
     window.clearTimeout(this.retry);
     this.drop();
@@ -149,7 +177,8 @@ export class HlsTransport implements Transport {
       return;
     }
     const Hls = this.module.default;
-    const hls = new Hls(CONFIG);
+    const { audioStreamController: sound } = Hls.DefaultConfig;
+    const hls = new Hls({ ...CONFIG, ...(sound && { audioStreamController: promptSound(sound) }) });
     this.hls = hls;
     this.connections += 1;
     this.rebuilds += 1;
