@@ -68,7 +68,8 @@ static const struct model_field mountpoint_fields[] = {
     MODEL_BOOL(struct janus_mountpoint, playoutdelay_ext),
     MODEL_LIST_STRUCT(struct janus_mountpoint, media, &janus_track_model, .max = STREAM_MAX),
     MODEL_STRING(struct janus_mountpoint, filename),
-    MODEL_STRING(struct janus_mountpoint, url, .mask = MODEL_MASK_URL),
+    MODEL_STRING(struct janus_mountpoint, url, .secret = MODEL_SECRET_SEALED,
+                 .mask = MODEL_MASK_URL),
     MODEL_STRING(struct janus_mountpoint, rtsp_user, .max = TEXT_MAX),
     MODEL_STRING(struct janus_mountpoint, rtsp_pwd, .secret = MODEL_SECRET_SEALED),
     MODEL_INT(struct janus_mountpoint, rtsp_timeout, .max = 3600),
@@ -110,7 +111,9 @@ static const struct model_field room_fields[] = {
     MODEL_BOOL(struct janus_room, opus_dtx),
     MODEL_BOOL(struct janus_room, record),
     MODEL_STRING(struct janus_room, rec_dir),
-    MODEL_LIST_STRING(struct janus_room, allowed, .max = 1000),
+    MODEL_LIST(struct janus_room, allowed,
+               MODEL_ITEM_STRING(.name = "allowed", .secret = MODEL_SECRET_SEALED), .max = 1000,
+               .doc = "Tokens that may join."),
     MODEL_RAW(struct janus_room, extra, .max = EXTRA_MAX),
 };
 const struct model janus_room_model =

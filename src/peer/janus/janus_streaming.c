@@ -26,10 +26,10 @@ static bool is_one_of(const char *s, const char *const *names, unsigned n)
     return false;
 }
 
-static int check_codec(const struct janus_track *t, struct error *err)
+static int check_codec(const struct janus_track *t, bool for_create, struct error *err)
 {
     if (!t->codec) {
-        return error_set(err, -EINVAL, "codec", "is needed");
+        return for_create ? error_set(err, -EINVAL, "codec", "is needed") : 0;
     }
     bool known = t->type == JANUS_AUDIO
                      ? is_one_of(t->codec, audio_codecs, ARRAY_LEN(audio_codecs))
@@ -59,16 +59,13 @@ static int check_track(struct janus_track *t, bool for_create, struct error *err
     if (r < 0) {
         return r;
     }
-    if (!for_create && t->port == 0) {
-        return error_set(err, -EINVAL, "port", "is needed for a mountpoint that exists");
-    }
     if (t->type == JANUS_DATA) {
         return check_data(t, err);
     }
-    if (!MODEL_HAS(&janus_track_model, t, pt)) {
+    if (for_create && !MODEL_HAS(&janus_track_model, t, pt)) {
         MODEL_SET(&janus_track_model, t, pt, t->type == JANUS_VIDEO ? 96 : 111);
     }
-    r = check_codec(t, err);
+    r = check_codec(t, for_create, err);
     return r < 0 ? r : check_mcast(t, err);
 }
 

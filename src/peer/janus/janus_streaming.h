@@ -17,7 +17,7 @@ enum {
     JANUS_STREAMING_UNAUTHORIZED = 457,
 };
 
-/* Normalises (mids, mindex, small letters, the flat 1.0.0 fields) and checks; for_create: ports must be there or 0. */
+/* Normalises (mids, mindex, payload types) and checks. Not for_create: codecs and ports may be absent, `info` tells them. */
 int janus_mountpoint_check(struct janus_mountpoint *m, bool for_create, struct error *err);
 
 /* One track of a mountpoint, as Janus has it. */

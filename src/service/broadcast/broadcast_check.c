@@ -7,6 +7,8 @@
 #include "service/broadcast/broadcast_models.h"
 
 #include "base/mem.h"
+#include "peer/ffmpeg/ffmpeg.h"
+#include "peer/gstreamer/gstreamer.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -150,6 +152,10 @@ static int check_relay(struct broadcast_request *r, struct error *err)
     if (relay == BROADCAST_RELAY_BUILTIN && !builtin_reads(r)) {
         return error_set(err, -EINVAL, "relay_kind",
                          "must be ffmpeg or gstreamer for this input_url: builtin reads RTMP");
+    }
+    if (r->source_kind != BROADCAST_STREAM && r->stream && strchr(r->stream, '~')) {
+        return error_set(err, -EINVAL, "stream",
+                         "is a derived one: nothing can be published there");
     }
     if (relay == BROADCAST_RELAY_NONE && r->input_url) {
         return error_set(err, -EINVAL, "input_url", "is read by no relay of this source");
@@ -443,6 +449,72 @@ static int check_existing(const struct janus_mountpoint *m, struct error *err)
     return 0;
 }
 
+/* Which codecs a relay makes is for its folder to say. */
+static bool relay_makes(enum broadcast_relay relay, const struct janus_track *t)
+{
+    enum track_kind kind = t->type == JANUS_VIDEO ? TRACK_VIDEO : TRACK_AUDIO;
+    struct ffmpeg_spec f = {.input = FFMPEG_TEST, .n_outputs = 1};
+    struct gstreamer_spec g = {.input = GSTREAMER_TEST, .n_outputs = 1};
+    struct gstreamer_command command = {0};
+    f.outputs[0] = (struct ffmpeg_output){.kind = kind, .host = "127.0.0.1", .port = 5004};
+    g.outputs[0] = (struct gstreamer_output){.kind = kind, .host = "127.0.0.1", .port = 5004};
+    snprintf(f.outputs[0].codec, sizeof(f.outputs[0].codec), "%s", t->codec);
+    snprintf(g.outputs[0].codec, sizeof(g.outputs[0].codec), "%s", t->codec);
+    if (relay == BROADCAST_RELAY_FFMPEG) {
+        return ffmpeg_spec_check(&f, NULL) == 0;
+    }
+    if (relay == BROADCAST_RELAY_GSTREAMER) {
+        bool made = gstreamer_command_make(&g, &command, NULL) == 0;
+        gstreamer_command_done(&command);
+        return made;
+    }
+    return true; /* builtin: the stream will say what it carries */
+}
+
+static int check_line(enum broadcast_relay relay, const struct janus_track *t, struct error *err)
+{
+    const char *name = model_enum_name(broadcast_relay_names, relay);
+    if (t->type == JANUS_DATA) {
+        return error_set(err, -EINVAL, "type", "must be audio or video: relay %s has no data",
+                         name);
+    }
+    if (t->simulcast) {
+        return error_set(err, -EINVAL, "simulcast", "must be false: relay %s sends one layer",
+                         name);
+    }
+    return !t->codec || relay_makes(relay, t)
+               ? 0
+               : error_set(err, -EINVAL, "codec", "is none that relay %s makes: %s", name,
+                           t->codec);
+}
+
+/* What a relay can send into a mountpoint. The caller's own pipeline is the caller's affair. */
+static int check_lines(const struct broadcast_request *r, struct error *err)
+{
+    enum broadcast_relay relay = broadcast_request_relay(r);
+    const struct janus_mountpoint *m = r->mountpoint_spec;
+    if (relay == BROADCAST_RELAY_NONE || r->gstreamer_pipeline) {
+        return 0;
+    }
+    if (m->srtpcrypto) {
+        return error_set(err, -EINVAL, "srtpcrypto", "must not be here: relays send plain RTP");
+    }
+    if (m->media.len > FFMPEG_OUTPUTS_MAX) {
+        return error_set(err, -EINVAL, "media", "must have at most %u tracks for a relay",
+                         FFMPEG_OUTPUTS_MAX);
+    }
+    for (size_t i = 0; i < m->media.len; i++) {
+        int bad = check_line(relay, &m->media.items[i], err);
+        if (bad < 0) {
+            char where[48];
+            snprintf(where, sizeof(where), "media[%zu]", i);
+            error_prefix(err, where);
+            return bad;
+        }
+    }
+    return 0;
+}
+
 /*
  * Without either a viewer that comes between two key frames waits for the next one (reference 0.8 and 1.6): a publisher in
  * Janus is asked through the track's RTCP port, for the others Janus keeps the last key frame. What the caller says stays.
@@ -472,8 +544,9 @@ static int check_mountpoint(struct broadcast_request *r, struct error *err)
     }
     int bad = r->create_mountpoint ? 0 : check_existing(m, err);
     if (bad == 0 && (r->create_mountpoint || m->media.len > 0)) {
-        bad = janus_mountpoint_check(m, true, err);
+        bad = janus_mountpoint_check(m, r->create_mountpoint, err);
     }
+    bad = bad < 0 ? bad : check_lines(r, err);
     if (bad == 0 && r->create_mountpoint) {
         help_late_viewers(r, m);
     }
