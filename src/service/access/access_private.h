@@ -20,7 +20,7 @@ struct access_service {
     struct access_config
         effective; /* control loop; both, with serials: what the rules are made of */
     char *trusted_local_path;
-    struct store *store;
+    struct store *store; /* control loop; NULL without one, and from the stop on */
     struct loop *control;
     struct engine *engine;
     access_revoked_fn revoked; /* control loop */

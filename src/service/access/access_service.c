@@ -137,6 +137,7 @@ void access_service_stop(struct access_service *s, struct loop *const *loops, un
         s->http = http_client_free(s->http);
     }
     access_sessions_store_all(s);
+    s->store = NULL; /* it closes now; changes that it still answers write nothing more */
     flush_held(s->control, s);
     for (unsigned i = 0; i < n; i++) {
         loop_call_wait(loops[i], flush_held, s);

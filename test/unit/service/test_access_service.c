@@ -459,6 +459,27 @@ static const char *const users_after[] = {
     "{name: b, password: password-1, api: true}]",
 };
 
+/* The change is in the store's queue when all stops: its answer comes to the service when there is no store any more. */
+static void test_a_change_is_answered_after_the_store_has_closed(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    char secret[ACCESS_SESSION_SECRET_MAX];
+    int scope = ACCESS_SCOPE_READ;
+    open_service_with(&g, USERS_BEFORE);
+    access_key_create(g.s, &(struct access_key){.scopes = {&scope, 1}}, on_change, &g);
+    wait_change(&g, 1);
+    assert_int_equal(log_in(&g, NULL, NULL, g.secret, secret), 0);
+    access_key_delete(g.s, g.id, false, on_change, &g);
+    assert_int_equal(g.done, 1);
+    restart(&g, USERS_BEFORE);
+    assert_int_equal(g.done, 2);
+    assert_int_equal(g.r, 0);
+    assert_int_equal(api_by(&g, secret), -EPERM);
+    assert_int_equal(stored_sessions(&g, secret), 0); /* the start has swept it */
+    close_service(&g);
+    folder_free(g.dir);
+}
+
 static void test_who_was_changed_meanwhile_is_refused(void **state)
 {
     for (size_t i = 0; i < ARRAY_LEN(users_after); i++) {
@@ -609,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_a_user_who_loses_something_loses_the_sessions),
         cmocka_unit_test(test_a_session_does_what_its_holder_may_and_ends_with_it),
         cmocka_unit_test(test_a_session_outlives_the_process),
+        cmocka_unit_test(test_a_change_is_answered_after_the_store_has_closed),
         cmocka_unit_test(test_who_was_changed_meanwhile_is_refused),
         cmocka_unit_test(test_a_session_by_a_key_outlives_the_process_and_not_the_key),
         cmocka_unit_test(test_what_is_no_session_is_deleted_at_the_start),
