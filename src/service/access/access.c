@@ -198,7 +198,7 @@ static bool applies(const struct access_rules *r, const struct access_user *u, c
     if (!user || !password || strcmp(u->name, user) != 0) {
         return false;
     }
-    int right = passwords_check(r->passwords, u->password, password, now->mono_ns);
+    int right = passwords_check(r->passwords, u->password, password, now->passwords, now->mono_ns);
     *busy = *busy || right == -EBUSY;
     return right > 0;
 }
@@ -225,7 +225,7 @@ static bool proves(const struct access_user *u, const struct access_request *req
     }
     _cleanup_free_ char *salted = base64_md5(req->user, req->proof_salt, u->password);
     _cleanup_free_ char *want = base64_md5(salted, req->proof_challenge, "");
-    return *want && passwords_check(NULL, want, req->proof_response, 0) > 0;
+    return *want && passwords_check(NULL, want, req->proof_response, PASSWORDS_CHECK, 0) > 0;
 }
 
 static bool patterns_match(char *const *patterns, size_t n, const char *path)

@@ -65,10 +65,11 @@ void access_rules_set_unknown_key(struct access_rules *r, atomic_bool *unknown_k
 struct access_rules *access_rules_ref(struct access_rules *r);
 void access_rules_unref(struct access_rules **r); /* *r may be NULL */
 
-/* When the question is asked: keys have an end. */
+/* When the question is asked: keys have an end; and how much work it is worth. */
 struct access_now {
     int64_t wall_ns;
     int64_t mono_ns;
+    enum passwords_effort passwords;
 };
 
 /* What granted, or a key or token that was right but does not grant this. Only what people choose can be guessed. */

@@ -55,6 +55,8 @@ void access_end(struct access_service *s, uint64_t serial);
 /* A reference to the rules that hold now; any thread. */
 struct access_rules *access_take_rules(struct access_service *s);
 struct access_now access_now(void);
+/* For a question of req: no password is checked slowly for an address that has failed too often. Any thread. */
+struct access_now access_now_for(struct access_service *s, const struct access_request *req);
 /*
  * What a question has to wait: nothing when what granted it cannot be guessed, or when nothing was presented; else what its
  * address owes. -EBUSY when that is too much: then nobody learns whether the guess was right. Any thread.

@@ -86,6 +86,18 @@ struct access_now access_now(void)
     return (struct access_now){.wall_ns = clock_wall_ns(), .mono_ns = clock_mono_ns()};
 }
 
+struct access_now access_now_for(struct access_service *s, const struct access_request *req)
+{
+    struct access_now now = access_now();
+    if (req->password || req->query) {
+        pthread_mutex_lock(&s->lock);
+        int64_t wait_ms = throttle_wait_ms(s->throttle, req->peer, now.mono_ns);
+        pthread_mutex_unlock(&s->lock);
+        now.passwords = wait_ms > THROTTLE_WAIT_MAX_MS ? PASSWORDS_REMEMBER : PASSWORDS_CHECK;
+    }
+    return now;
+}
+
 /* ---- answering later ---- */
 
 static void give(struct held *h)
@@ -297,8 +309,8 @@ static void ask(void *user, struct access_ticket *t)
     struct access_service *s = user;
     struct access_answer answer;
     struct access_rules *rules = access_take_rules(s);
-    const struct access_now at = access_now();
     const struct access_request *req = access_ticket_request(t);
+    const struct access_now at = access_now_for(s, req);
     enum access_source source = access_rules_ask(rules, req, &at, &answer);
     if (answer.result < 0 && !access_path_key(req->path)) {
         ask_session(s, rules, req, &at, &source, &answer);
@@ -330,7 +342,7 @@ int access_service_api(struct access_service *s, const struct access_request *re
 {
     struct access_answer answer;
     struct access_rules *rules = access_take_rules(s);
-    const struct access_now at = access_now();
+    const struct access_now at = access_now_for(s, req);
     enum access_source source = access_rules_api(rules, req, scope, &at, &answer);
     struct access_session session;
     struct access_holder h;

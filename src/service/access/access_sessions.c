@@ -124,7 +124,7 @@ int access_login(struct access_service *s, const struct access_request *req,
 {
     _Static_assert(ACCESS_SESSION_SECRET_MAX == SESSION_SECRET_LEN + 1, "the same secret");
     struct access_rules *rules = access_take_rules(s);
-    const struct access_now now = access_now();
+    const struct access_now now = access_now_for(s, req);
     int r;
     const struct access_holder h = access_rules_login(rules, req, &now, &r);
     if (r == 0 && !h.user && !h.key) {

@@ -156,7 +156,21 @@ static bool check_slowly(const char *text, const char *password)
            CRYPTO_memcmp(got, want.hash, sizeof(got)) == 0;
 }
 
-int passwords_check(struct passwords *p, const char *text, const char *password, int64_t now_ns)
+/* 1, 0, or -EBUSY: it is not known, and may not be checked now. -ENOENT: it may, and that was paid for. */
+static int look_up(struct passwords *p, const uint8_t digest[SHA256_DIGEST_LENGTH],
+                   enum passwords_effort effort, int64_t now_ns)
+{
+    pthread_mutex_lock(&p->lock);
+    bool was_right = CRYPTO_memcmp(p->right[digest[0]], digest, SHA256_DIGEST_LENGTH) == 0;
+    bool was_wrong = CRYPTO_memcmp(p->wrong[digest[0]], digest, SHA256_DIGEST_LENGTH) == 0;
+    bool known = was_right || was_wrong;
+    bool may = !known && effort == PASSWORDS_CHECK && take_budget(p, now_ns);
+    pthread_mutex_unlock(&p->lock);
+    return known ? was_right : may ? -ENOENT : -EBUSY;
+}
+
+int passwords_check(struct passwords *p, const char *text, const char *password,
+                    enum passwords_effort effort, int64_t now_ns)
 {
     uint8_t digest[SHA256_DIGEST_LENGTH];
     if (!password_is_hash(text)) {
@@ -169,13 +183,9 @@ int passwords_check(struct passwords *p, const char *text, const char *password,
         return 0;
     }
     digest_of(p, text, password, digest);
-    pthread_mutex_lock(&p->lock);
-    bool was_right = CRYPTO_memcmp(p->right[digest[0]], digest, sizeof(digest)) == 0;
-    bool was_wrong = CRYPTO_memcmp(p->wrong[digest[0]], digest, sizeof(digest)) == 0;
-    bool may = was_right || was_wrong || take_budget(p, now_ns);
-    pthread_mutex_unlock(&p->lock);
-    if (was_right || was_wrong || !may) {
-        return may ? was_right : -EBUSY;
+    int r = look_up(p, digest, effort, now_ns);
+    if (r != -ENOENT) {
+        return r;
     }
     bool right = check_slowly(text, password);
     pthread_mutex_lock(&p->lock);

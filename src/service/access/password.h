@@ -7,7 +7,8 @@
  *
  * A password that was right, or wrong, is known by a keyed digest from then on, so a player that shows it with each request
  * costs nothing; the digests are under a key of this process and are never written. What is not known is checked on the caller's
- * thread, at most PASSWORD_CHECKS_PER_S in a second: the rest is told to come again. Any thread.
+ * thread, at most PASSWORD_CHECKS_PER_S in a second: the rest is told to come again. That budget is everybody's, so who has failed too
+ * often (throttle.h) is to ask with PASSWORDS_REMEMBER. Any thread.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,5 +27,10 @@ int password_hash(const char *password, char text[PASSWORD_TEXT_MAX]);
 struct passwords;
 struct passwords *passwords_new(void);
 struct passwords *passwords_free(struct passwords *p); /* NULL is fine; returns NULL */
+enum passwords_effort {
+    PASSWORDS_CHECK,    /* what is not known is checked, as long as the budget lasts */
+    PASSWORDS_REMEMBER, /* what is not known stays so: -EBUSY, and the budget is left to others */
+};
 /* Whether password is the one of text, a hash or the clear password itself: 1, 0, or -EBUSY. p may be NULL: nothing is remembered. */
-int passwords_check(struct passwords *p, const char *text, const char *password, int64_t now_ns);
+int passwords_check(struct passwords *p, const char *text, const char *password,
+                    enum passwords_effort effort, int64_t now_ns);

@@ -283,7 +283,8 @@ static void test_a_keys_end_is_the_sessions(void **state)
     access_rules_ask(rules, &req, &at, &answer);
     assert_int_equal(answer.result, 0);
     assert_int_equal(answer.expires_mono_ns, NOW_MONO_NS + HOUR_NS);
-    const struct access_now later = {NOW_WALL_NS + HOUR_NS, NOW_MONO_NS + HOUR_NS};
+    const struct access_now later = {.wall_ns = NOW_WALL_NS + HOUR_NS,
+                                     .mono_ns = NOW_MONO_NS + HOUR_NS};
     access_rules_ask(rules, &req, &later, &answer);
     assert_int_equal(answer.result, -EACCES);
     access_rules_unref(&rules);

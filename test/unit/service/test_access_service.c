@@ -195,6 +195,57 @@ static void test_guessing_is_slowed(void **state)
     folder_free(g.dir);
 }
 
+static void on_user(void *user, int r, const struct error *err)
+{
+    struct rig *g = user;
+    g->done++;
+    g->r = r;
+}
+
+static int put_user(struct rig *g, const char *name, const char *password, bool api,
+                    int64_t version)
+{
+    char *live = (char[]){"live/*"};
+    struct access_user u = {.name = (char *)name,
+                            .password = (char *)password,
+                            .publish = {&live, 1},
+                            .api = api,
+                            .version = version};
+    access_user_put(g->s, &u, on_user, g);
+    wait_change(g, 1);
+    g->done = 0;
+    return g->r;
+}
+
+/* Slow checks are few and everybody's: an address that goes on guessing must leave them to the others. */
+static void test_who_guesses_does_not_keep_others_out(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    char secret[ACCESS_SESSION_SECRET_MAX];
+    int64_t expires;
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    inet_pton(AF_INET, "192.0.2.7", &in.sin_addr);
+    open_service(&g);
+    assert_int_equal(put_user(&g, "a", "password-1", true, 0), 0);
+    for (int i = 0; i < 4 * PASSWORD_CHECKS_BURST; i++) {
+        char guess[16];
+        snprintf(guess, sizeof(guess), "password-%d", i + 2);
+        const struct access_request req = {
+            .user = "a", .password = guess, .peer = (struct sockaddr *)&in};
+        if (i % 2) {
+            assert_true(access_service_api(g.s, &req, ACCESS_SCOPE_ADMIN, NULL) < 0);
+        } else {
+            assert_true(access_login(g.s, &req, secret, &expires) < 0);
+        }
+    }
+    inet_pton(AF_INET, "192.0.2.8", &in.sin_addr);
+    const struct access_request right = {
+        .user = "a", .password = "password-1", .peer = (struct sockaddr *)&in};
+    assert_int_equal(access_login(g.s, &right, secret, &expires), 0);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
 static void test_another_configuration_keeps_the_keys(void **state)
 {
     struct rig g = {.dir = folder_new()};
@@ -552,28 +603,6 @@ static void test_what_is_no_session_is_deleted_at_the_start(void **state)
 
 /* ---- users of the API ---- */
 
-static void on_user(void *user, int r, const struct error *err)
-{
-    struct rig *g = user;
-    g->done++;
-    g->r = r;
-}
-
-static int put_user(struct rig *g, const char *name, const char *password, bool api,
-                    int64_t version)
-{
-    char *live = (char[]){"live/*"};
-    struct access_user u = {.name = (char *)name,
-                            .password = (char *)password,
-                            .publish = {&live, 1},
-                            .api = api,
-                            .version = version};
-    access_user_put(g->s, &u, on_user, g);
-    wait_change(g, 1);
-    g->done = 0;
-    return g->r;
-}
-
 static int delete_user(struct rig *g, const char *name)
 {
     access_user_delete(g->s, name, on_user, g);
@@ -625,6 +654,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_stream_key_lives_and_ends_its_session),
         cmocka_unit_test(test_guessing_is_slowed),
+        cmocka_unit_test(test_who_guesses_does_not_keep_others_out),
         cmocka_unit_test(test_another_configuration_keeps_the_keys),
         cmocka_unit_test(test_what_is_granted_before_and_attached_after_a_revocation),
         cmocka_unit_test(test_a_user_who_loses_something_loses_the_sessions),
