@@ -13,6 +13,7 @@
 
 #define KEY_FILE_MAX    (256 * 1024)
 #define PERMISSIONS_MAX 256
+#define EXP_MAX_S       9e9 /* in the year 2255, which nanoseconds just hold: who says later means this */
 
 static int check_config(void *obj, struct error *err)
 {
@@ -198,7 +199,7 @@ int jwt_check(const struct jwt_config *c, const struct jws_keys *keys, const cha
     }
     r = check_claims(c, &k, (double)now_wall_ns / 1e9, err);
     if (r == 0) {
-        ret->expires_wall_ns = (int64_t)k.exp * NS_PER_S + c->leeway;
+        ret->expires_wall_ns = (int64_t)MIN(k.exp, EXP_MAX_S) * NS_PER_S + c->leeway;
         for (size_t i = 0; i < k.permissions.len && !ret->granted; i++) {
             ret->granted = permits(&k.permissions.items[i], action, path, scope);
         }

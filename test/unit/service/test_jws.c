@@ -273,6 +273,27 @@ static void test_claims(void **state)
     jws_keys_unref(&k);
 }
 
+/* An end beyond what nanoseconds hold is still in the future. */
+static void test_an_end_that_is_far_away(void **state)
+{
+    static const char *const ends[] = {"9223372036", "9223372037", "99999999999", "9.9e10"};
+    struct jws_keys *k = jws_keys_new();
+    assert_int_equal(jws_keys_add_secret(k, BYTES_STR(SECRET), NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        const struct jwt_config c = {.leeway = 3600 * NS_PER_S};
+        struct jwt_grant grant;
+        _cleanup_free_ char *claims =
+            mem_printf("{\"exp\":%s,\"mast_permissions\":[{\"action\":\"read\"}]}", ends[i]);
+        _cleanup_free_ char *token = sign_hs256("{\"alg\":\"HS256\"}", claims, BYTES_STR(SECRET));
+        assert_int_equal(jwt_check(&c, k, token, ACCESS_READ, "live/a", ACCESS_SCOPE_READ,
+                                   NOW_S * NS_PER_S, &grant, NULL),
+                         0);
+        assert_true(grant.granted);
+        assert_int_equal(grant.expires_wall_ns, INT64_C(9000003600) * NS_PER_S);
+    }
+    jws_keys_unref(&k);
+}
+
 static void test_permissions(void **state)
 {
     static const struct {
@@ -316,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_the_key_decides_the_algorithm),
         cmocka_unit_test(test_weak_and_foreign_keys_are_refused),
         cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_an_end_that_is_far_away),
         cmocka_unit_test(test_permissions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
