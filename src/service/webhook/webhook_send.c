@@ -56,8 +56,9 @@ int64_t webhook_retry_after(const char *value, int64_t now_ns)
     if (!end || *end != '\0') {
         return 0;
     }
-    int64_t wait = (int64_t)timegm(&tm) * NS_PER_S - now_ns;
-    return MAX(wait, (int64_t)0);
+    /* Bounded before it is multiplied: the year may be 9999. */
+    int64_t until_s = MIN((int64_t)timegm(&tm), INT64_MAX / NS_PER_S);
+    return MAX(until_s - now_ns / NS_PER_S, INT64_C(0)) * NS_PER_S;
 }
 
 static int on_data(void *user, struct bytes data)

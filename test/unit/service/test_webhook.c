@@ -61,6 +61,7 @@ static void test_retry_after(void **state)
         assert_int_equal(webhook_retry_after(cases[i].value, now), cases[i].wait);
     }
     assert_true(webhook_retry_after("99999999999999999999", now) > WEBHOOK_WAIT_MAX_NS);
+    assert_true(webhook_retry_after("Fri, 31 Dec 9999 23:59:59 GMT", now) > WEBHOOK_WAIT_MAX_NS);
 }
 
 static struct webhook webhook_from(const char *json)
