@@ -17,6 +17,7 @@ struct sub {
     bool seen;         /* configure: still in the file */
     bool needs_secret; /* sealed with a key that we do not have */
     bool gone;         /* 410 */
+    uint64_t settings; /* how often they were changed */
     int64_t version;   /* of its document */
     uint64_t accepted;
     uint64_t failed;

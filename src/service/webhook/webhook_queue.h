@@ -49,6 +49,7 @@ struct webhook_delivery {
     void *owner;
     struct store_op *op;
     struct webhook_attempt *attempt;
+    uint64_t settings; /* the webhook's that it was last sent by */
 };
 extern const struct model webhook_delivery_model;      /* stored */
 extern const struct model webhook_delivery_view_model; /* shown */

@@ -159,6 +159,16 @@ static void on_dead(struct sub *sub, struct webhook_delivery *d, int64_t now)
     bury_oldest(sub, now);
 }
 
+/*
+ * Others are under way when the first 410 comes, and what has been changed since, a new address perhaps, is not what they were
+ * sent by: those have only failed.
+ */
+static bool is_gone(const struct sub *sub, const struct webhook_delivery *d,
+                    const struct webhook_result *result)
+{
+    return result->verdict == WEBHOOK_GONE && is_active(sub) && d->settings == sub->settings;
+}
+
 static void on_gone(struct sub *sub, struct webhook_delivery *d, int64_t now)
 {
     sub->gone = true;
@@ -189,7 +199,7 @@ static void on_failed(struct sub *sub, struct webhook_delivery *d,
     }
     free(sub->last_error);
     sub->last_error = mem_strdup(d->last_error);
-    if (result->verdict == WEBHOOK_GONE) {
+    if (is_gone(sub, d, result)) {
         on_gone(sub, d, now);
     } else if (webhook_queue_failed(&sub->q, d, &retry, result->wait_ns, now)) {
         on_dead(sub, d, now);
@@ -242,6 +252,7 @@ static void send_one(struct sub *sub, struct webhook_delivery *d, int64_t now)
         .now_ns = now,
     };
     s->n_sending++;
+    d->settings = sub->settings;
     if (webhook_send(s->http, &m, on_result, d, &d->attempt, &err) < 0) {
         on_result(d, &(struct webhook_result){.verdict = WEBHOOK_FAILED, .error = err.text});
     }
@@ -383,6 +394,7 @@ void sub_take_settings(struct sub *sub, struct webhook *w)
     webhook_done(&sub->w);
     sub->w = *w;
     *w = (struct webhook){0};
+    sub->settings++;
     sub->gone = false;
     webhook_queue_hurry(&sub->q, clock_wall_ns());
     sub->needs_secret = lacks_secret(&sub->w);
