@@ -103,5 +103,7 @@ void access_sessions_load(struct access_service *s, const struct store_doc *doc)
 void access_users_merge(struct access_service *s, const struct access_config *before);
 /* Ends the sessions of the users of before that have gone or lost a right. */
 void access_users_revoke(struct access_service *s, const struct access_config *before);
+/* Whether nobody could use the API any more without this key. */
+bool access_key_locks_out(const struct access_service *s, const struct access_key *gone);
 void access_users_load(struct access_service *s, const struct store_doc *doc);
 void access_users_done(struct access_service *s);

@@ -733,6 +733,13 @@ void access_key_delete(struct access_service *s, const char *id, bool stream, ac
         fn(user, -ENOENT, NULL, &err);
         return;
     }
+    if (access_key_locks_out(s, &s->keys.items.items[i])) {
+        error_set(&err, -EDEADLK, "id",
+                  "then nobody could use the API: make another key with the scope admin first, or "
+                  "a user with api");
+        fn(user, -EDEADLK, NULL, &err);
+        return;
+    }
     struct change *c = mem_new(struct change);
     *c = (struct change){.s = s, .fn = fn, .user = user};
     c->key.id = mem_strdup(id);

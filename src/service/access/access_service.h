@@ -121,7 +121,10 @@ typedef void (*access_key_fn)(void *user, int r, const struct access_key *key,
  */
 void access_key_create(struct access_service *s, const struct access_key *wanted, access_key_fn fn,
                        void *user);
-/* Removes the key and ends its sessions; a stream key or an API key, as stream says. -ENOENT. */
+/*
+ * Removes the key and ends its sessions; a stream key or an API key, as stream says. -ENOENT; -EDEADLK (nobody could
+ * use the API any more).
+ */
 void access_key_delete(struct access_service *s, const char *id, bool stream, access_key_fn fn,
                        void *user);
 /* All keys, oldest first, of both sorts; valid until the next change. */

@@ -3,6 +3,7 @@
  * Users: those of the configuration file and those that the API made, which live in the store. Where both have a name, the
  * file's counts. Each declaration has a serial; who loses a right or the password loses the sessions, who gains one does not.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "service/access/access_private.h"
@@ -188,20 +189,31 @@ static void change_end(struct change *c, int r, const struct error *err)
     free(c);
 }
 
-static bool key_administers(const struct access_service *s)
+static bool administers(const struct access_key *k, int64_t now_ns)
 {
-    for (size_t i = 0; i < s->keys.items.len; i++) {
-        if (!s->keys.items.items[i].path &&
-            access_key_has_scope(&s->keys.items.items[i], ACCESS_SCOPE_ADMIN)) {
-            return true;
-        }
-    }
-    return false;
+    return !k->path && access_key_has_scope(k, ACCESS_SCOPE_ADMIN) &&
+           (k->expires_at == 0 || now_ns < k->expires_at);
 }
 
-/* With users, this machine has no right of its own: would anybody be left who can use the API? next NULL = name goes. */
-static bool locks_out(const struct access_service *s, const char *name,
-                      const struct access_user *next)
+/*
+ * With users, this machine has no right of its own: would anybody be left who can use the API? n_users are those that would be
+ * left, api says whether one of them may; gone is the key that goes, or NULL.
+ */
+static bool locks_out(const struct access_service *s, size_t n_users, bool api,
+                      const struct access_key *gone)
+{
+    const int64_t now_ns = clock_wall_ns();
+    bool key = false;
+    for (size_t i = 0; i < s->keys.items.len; i++) {
+        const struct access_key *k = &s->keys.items.items[i];
+        key = key || (k != gone && administers(k, now_ns));
+    }
+    return n_users > 0 && !api && !key && !s->config.open && !jwt_is_configured(&s->config.jwt);
+}
+
+/* next NULL = name goes. */
+static bool user_locks_out(const struct access_service *s, const char *name,
+                           const struct access_user *next)
 {
     size_t left = next != NULL;
     bool api = next && next->api;
@@ -212,8 +224,16 @@ static bool locks_out(const struct access_service *s, const char *name,
             api = api || u->api;
         }
     }
-    return left > 0 && !api && !s->config.open && !jwt_is_configured(&s->config.jwt) &&
-           !key_administers(s);
+    return locks_out(s, left, api, NULL);
+}
+
+bool access_key_locks_out(const struct access_service *s, const struct access_key *gone)
+{
+    bool api = false;
+    for (size_t i = 0; i < s->effective.users.len; i++) {
+        api = api || s->effective.users.items[i].api;
+    }
+    return administers(gone, clock_wall_ns()) && locks_out(s, s->effective.users.len, api, gone);
 }
 
 /* What can be said before the store is asked. */
@@ -231,7 +251,7 @@ static int check_change(const struct access_service *s, const char *name,
     if (!s->store || (!now && s->users.items.len >= USERS_MAX)) {
         return error_set(err, -ENOSPC, "", "no more than %d users can be kept", USERS_MAX);
     }
-    if (locks_out(s, name, next)) {
+    if (user_locks_out(s, name, next)) {
         return error_set(err, -EDEADLK, "api",
                          "then nobody could use the API: make a user with api first, or a key with "
                          "the scope admin");

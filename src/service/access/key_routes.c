@@ -27,6 +27,9 @@ static void send_problem(struct http_reply *reply, int r, const struct error *er
     case -ENOSPC:
         http_reply_problem(reply, 409, "too-many-keys", err);
         break;
+    case -EDEADLK:
+        http_reply_problem(reply, 409, "would-lock-out", err);
+        break;
     default:
         http_reply_problem(reply, 503, "not-stored", err);
         break;
@@ -124,6 +127,7 @@ static const struct http_doc_problem create_problems[] = {
 };
 static const struct http_doc_problem delete_problems[] = {
     {404, "not-found", "there is no key of this id"},
+    {409, "would-lock-out", "there are users, and without this key nobody could use the API"},
     {503, "not-stored", "the state folder cannot be written, so the key is still there"},
     {.status = 0},
 };

@@ -2,6 +2,7 @@
 /* Keys over the store: made, kept over a restart, deleted with their sessions. */
 #include "../store/folder.h"
 
+#include "base/clock.h"
 #include "engine/stream.h"
 #include "service/access/access_service.h"
 #include "store/hash.h"
@@ -649,6 +650,47 @@ static void test_users_of_the_api(void **state)
     folder_free(g.dir);
 }
 
+static int make_admin_key(struct rig *g, int64_t expires_at, char id[48])
+{
+    int scope = ACCESS_SCOPE_ADMIN;
+    const struct access_key wanted = {.scopes = {&scope, 1}, .expires_at = expires_at};
+    access_key_create(g->s, &wanted, on_change, g);
+    wait_change(g, 1);
+    g->done = 0;
+    snprintf(id, 48, "%s", g->id);
+    return g->r;
+}
+
+static int delete_key(struct rig *g, const char *id)
+{
+    access_key_delete(g->s, id, false, on_change, g);
+    wait_change(g, 1);
+    g->done = 0;
+    return g->r;
+}
+
+/* Users and keys are weighed alike, and a key that has ended is none. */
+static void test_somebody_administers(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    char key[48];
+    char ended[48];
+    open_service(&g);
+    assert_int_equal(make_admin_key(&g, 0, key), 0);
+    assert_int_equal(delete_key(&g, key), 0); /* without users, this machine may do everything */
+    assert_int_equal(make_admin_key(&g, clock_wall_ns() - NS_PER_S, ended), 0);
+    assert_int_equal(put_user(&g, "b", "password-2", false, 0), -EDEADLK);
+    assert_int_equal(make_admin_key(&g, clock_wall_ns() + 3600 * NS_PER_S, key), 0);
+    assert_int_equal(put_user(&g, "b", "password-2", false, 0), 0);
+    assert_int_equal(delete_key(&g, key), -EDEADLK);
+    assert_int_equal(put_user(&g, "a", "password-1", true, 0), 0);
+    assert_int_equal(delete_key(&g, key), 0);
+    assert_int_equal(delete_user(&g, "a"), -EDEADLK);
+    assert_int_equal(delete_key(&g, ended), 0);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -665,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_a_session_by_a_key_outlives_the_process_and_not_the_key),
         cmocka_unit_test(test_what_is_no_session_is_deleted_at_the_start),
         cmocka_unit_test(test_users_of_the_api),
+        cmocka_unit_test(test_somebody_administers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
