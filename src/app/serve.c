@@ -50,7 +50,11 @@ struct serve {
     const struct config *config;
     const char *config_file;
     struct upgrade *upgrade;
-    bool upgrading; /* stops so that another program can take over */
+    enum serve_phase {
+        GOING_ON,
+        MAKING_WAY, /* stops so that another program can take over */
+        ENDING,     /* stops, and nothing comes after it: a signal counts more than an upgrade */
+    } phase;
     char *state_dir;
     struct loop *control;
     struct notify *notify;
@@ -335,12 +339,38 @@ static void start_reload(struct serve *s)
     s->reload = reload_new(&target);
 }
 
+static void on_hooks_stopped(void *user)
+{
+    struct serve *s = user;
+    loop_stop(s->control);
+}
+
+static void on_demo_stopped(void *user)
+{
+    struct serve *s = user;
+    hooks_stop(s->hooks, on_hooks_stopped, s);
+}
+
+static void stop(struct serve *s)
+{
+    s->system.ready = false;
+    if (s->upgrade) {
+        upgrade_cancel(s->upgrade);
+    }
+    if (s->demo) {
+        demo_stop(s->demo, on_demo_stopped, s);
+    } else {
+        on_demo_stopped(s);
+    }
+}
+
 static void on_may_upgrade(void *user)
 {
     struct serve *s = user;
     log_info("another program takes over");
-    s->upgrading = true;
-    serve_stop(s);
+    s->phase = MAKING_WAY;
+    notify_reloading(s->notify); /* the same process goes on */
+    stop(s);
 }
 
 static int start_http(struct serve *s, struct error *err)
@@ -477,36 +507,16 @@ void serve_run(struct serve *s)
     loop_run(s->control);
 }
 
-static void on_hooks_stopped(void *user)
-{
-    struct serve *s = user;
-    loop_stop(s->control);
-}
-
-static void on_demo_stopped(void *user)
-{
-    struct serve *s = user;
-    hooks_stop(s->hooks, on_hooks_stopped, s);
-}
-
 void serve_stop(struct serve *s)
 {
-    s->system.ready = false;
-    if (s->upgrading) {
-        notify_reloading(s->notify); /* the same process goes on */
-    } else {
-        notify_stopping(s->notify);
-    }
-    if (s->demo) {
-        demo_stop(s->demo, on_demo_stopped, s);
-    } else {
-        on_demo_stopped(s);
-    }
+    s->phase = ENDING;
+    notify_stopping(s->notify);
+    stop(s);
 }
 
 bool serve_upgrades(const struct serve *s)
 {
-    return s->upgrading;
+    return s->phase == MAKING_WAY;
 }
 
 unsigned serve_keep_sockets(const struct serve *s, int *ret_fds, unsigned max)

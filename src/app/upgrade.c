@@ -89,6 +89,11 @@ static void answer(struct upgrade *u, int status, const char *code, const char *
     http_reply_problem(reply, status, code, &err);
 }
 
+static void answer_ending(struct upgrade *u)
+{
+    answer(u, 503, "ending", "the server is ending");
+}
+
 static void refused(struct upgrade *u, const char *why)
 {
     log_error("%s does not take over: %s; this one goes on", u->program, why);
@@ -119,7 +124,7 @@ void upgrade_bind(struct upgrade *u, const struct upgrade_target *target)
 void upgrade_ask(struct upgrade *u)
 {
     struct error err = {0};
-    if (u->check) {
+    if (u->check || !u->target.control) {
         return;
     }
     u->said[0] = '\0';
@@ -134,8 +139,9 @@ void upgrade_ask(struct upgrade *u)
 
 void upgrade_cancel(struct upgrade *u)
 {
+    u->target = (struct upgrade_target){0};
     u->check = proc_free(u->check);
-    answer(u, 503, "ending", "the server is ending");
+    answer_ending(u);
 }
 
 /* ---- the API ---- */
@@ -147,6 +153,11 @@ static void handle_upgrade(void *user, struct http_request *req, struct http_rep
         struct error err = {0};
         error_set(&err, -EBUSY, "", "it is being asked already");
         http_reply_problem(reply, 409, "under-way", &err);
+        return;
+    }
+    if (!u->target.control) {
+        u->reply = reply;
+        answer_ending(u);
         return;
     }
     log_info("asked by the API to make way for another program");

@@ -30,7 +30,7 @@ void upgrade_bind(struct upgrade *u, const struct upgrade_target *target);
  * is logged. While it is asked, a second call does nothing.
  */
 void upgrade_ask(struct upgrade *u);
-/* Ends a check that is under way. Before the control loop goes. */
+/* Ends a check that is under way, and takes no further question: the server stops. Before the control loop goes. */
 void upgrade_cancel(struct upgrade *u);
 /* POST /api/v1/upgrade: asks, and answers what came of it; user is the struct upgrade. */
 extern const struct http_route upgrade_routes[];

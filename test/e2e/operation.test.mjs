@@ -455,6 +455,26 @@ test("upgrade: another program takes over the sockets; nobody is refused, the pu
   }
 });
 
+test("SIGTERM ends a server that is making way, and one that ends makes no way", async () => {
+  const deaf = join(folder, "deaf");
+  const began = join(folder, "deaf-began");
+  await writeFile(deaf, `#!/bin/sh\ntrap "" TERM\ntouch ${began}\nsleep 60\n`, { mode: 0o755 });
+  const mast = await Mast.start({ config: { watch: false, hooks: [{ name: "deaf", on: ["config.*"], run: [deaf] }] } });
+  try {
+    assert.equal((await mast.fetch("/api/v1/reload", { method: "POST" })).status, 200);
+    await eventually("a program that keeps the server from ending at once", () => readFile(began).then(() => true, () => false));
+    const upgrade = () => mast.fetch("/api/v1/upgrade", { method: "POST" });
+    assert.equal((await upgrade()).status, 202);
+    const again = await upgrade();
+    assert.equal(again.status, 503);
+    assert.match(again.text, /"ending"/);
+    assert.equal((await mast.stop()).code, 0, mast.log.slice(-2000));
+    assert.equal(mast.log.match(/on the air|another program takes over/g).length, 2, mast.log.slice(-2000));
+  } finally {
+    await mast.close();
+  }
+});
+
 test("mast upgrade returns when the other program answers, or says why it does not take over", async () => {
   const mast = await Mast.start({ config: { watch: false } });
   const upgrade = (...args) => spawnSync(process.env.MAST_BIN, ["upgrade", "--url", mast.url, ...args], { encoding: "utf8" });
