@@ -131,6 +131,11 @@ static const struct http_doc_problem delete_problems[] = {
     {503, "not-stored", "the state folder cannot be written, so the key is still there"},
     {.status = 0},
 };
+static const struct http_doc_problem delete_stream_problems[] = {
+    {404, "not-found", "there is no key of this id"},
+    {503, "not-stored", "the state folder cannot be written, so the key is still there"},
+    {.status = 0},
+};
 static const struct http_doc_param id_param[] = {
     {"id", "path", "The key's `id`, from the list or from the reply that made it.", "Jx3Qm81Z"},
     {.name = NULL},
@@ -160,6 +165,12 @@ static const struct http_route_doc delete_doc = {
     .params = id_param,
     .problems = delete_problems,
 };
+static const struct http_route_doc delete_stream_doc = {
+    .text = "Whoever is on the air by it is cut off.",
+    .reply_text = "The key is gone",
+    .params = id_param,
+    .problems = delete_stream_problems,
+};
 
 #define ROUTE(verb, path, fn, text, ...)                                                           \
     {                                                                                              \
@@ -183,6 +194,6 @@ const struct http_route access_key_routes[] = {
           .body_model = &access_stream_key_new, .reply_model = &access_stream_key_view,
           .doc = &create_stream_doc),
     ROUTE(HTTP_DELETE, "/api/v1/stream-keys/{id}", delete_stream_key,
-          "Deletes a stream key and ends its session", .doc = &delete_doc),
+          "Deletes a stream key and ends its session", .doc = &delete_stream_doc),
 };
 const unsigned access_key_routes_n = ARRAY_LEN(access_key_routes);
