@@ -148,8 +148,10 @@ test("tokens: right ones open what they say until they end, all others nothing",
   const may = (...permissions) => ({ exp: now + 600, mast_permissions: permissions });
   let fetches = 0;
   let kid = "one";
+  let empty = false;
   const idp = createServer((req, res) => {
     fetches++;
+    if (empty) return res.end();
     res.end(JSON.stringify({ keys: [{ ...rsa.publicKey.export({ format: "jwk" }), kid, use: "sig" }] }));
   });
   await new Promise((done) => idp.listen(0, "127.0.0.1", done));
@@ -188,6 +190,15 @@ test("tokens: right ones open what they say until they end, all others nothing",
     const rotated = jwt({ alg: "RS256", kid }, may({ action: "api" }), rs);
     await eventually("the new key is known", async () => (await streams(rotated)) === 200);
     assert.ok(fetches <= 4, `fetched ${fetches} times`);
+
+    // An answer without keys, as of a proxy that is being restarted, is not the end of those that are known.
+    empty = true;
+    const unknown = jwt({ alg: "RS256", kid: "four" }, may({ action: "api" }), rs);
+    await eventually("the empty answer", async () => {
+      await streams(unknown);
+      return /jwks_url: *an empty answer, keeping the keys/.test(mast.log);
+    });
+    assert.equal(await streams(rotated), 200);
   } finally {
     idp.close();
     idp.closeAllConnections();

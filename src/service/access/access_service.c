@@ -545,6 +545,9 @@ static void on_fetched(void *user, const struct http_result *result)
     if (r == 0 && result->status != 200) {
         r = error_set(&err, -EPROTO, "", "status %d", result->status);
     }
+    if (r == 0 && result->body.len == 0) {
+        r = error_set(&err, -EPROTO, "", "an empty answer");
+    }
     if (r == 0) {
         r = make_token_keys(s, result->body, &err);
     }
