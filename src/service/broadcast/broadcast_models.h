@@ -87,22 +87,20 @@ struct broadcast_request {
     enum broadcast_source source_kind;
     enum broadcast_relay relay_kind; /* read it with broadcast_request_relay(): it may be absent */
     char *janus;                     /* name of the server; NULL = the first of the configuration */
-    char *
-        host; /* where Janus gets the RTP; NULL = 127.0.0.1 from one plugin to the other, else where the server is */
-    bool create_mountpoint;
+    /* Where Janus gets the RTP; NULL = 127.0.0.1 from one plugin to the other, else where the server is. */
+    char *host;
+    bool create_mountpoint; /* of mountpoint_spec; without one (frontend_owned) there is none */
     bool owned_by_app;
     struct janus_mountpoint *mountpoint_spec;
     struct model_id room_id;
-    struct janus_room
-        *room_spec; /* its secret, pin and admin_key also serve a room that is there */
+    struct janus_room *room_spec; /* secret, pin and admin_key also serve a room that is there */
     struct model_id publisher_id;
     char *publisher_display; /* the publisher by its name, also when its id changes */
     char *listener_display;  /* of our own participant in the room; NULL = "mast" */
     bool resume;             /* when the publisher comes back, so does the forward */
     enum broadcast_recover recover;
     struct srs_ingest *srs;
-    char *
-        stream; /* path in the engine: what source_kind stream sends, where the others are taken in */
+    char *stream;    /* a path here: what source_kind stream sends, what the others publish to */
     char *input_url; /* what the relay reads instead */
     struct rtsp_camera *rtsp_camera;
     char *gstreamer_pipeline;
