@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define ARGS_MAX         512u
+#define ARGS_MAX         1024u /* 16 outputs that are encoded take 565 */
 #define TEXT_MAX         4096u
 #define PACKET_BYTES     1200 /* SRTP and 1472 do not fit through real networks */
 #define PIPE_CHILD       3
@@ -27,10 +28,9 @@
 
 static void add(struct ffmpeg_command *c, const char *arg)
 {
-    if (c->n + 1 < ARGS_MAX) {
-        c->argv[c->n++] = mem_strdup(arg);
-        c->argv[c->n] = NULL;
-    }
+    assert(c->n + 1 < ARGS_MAX);
+    c->argv[c->n++] = mem_strdup(arg);
+    c->argv[c->n] = NULL;
 }
 
 static void add2(struct ffmpeg_command *c, const char *name, const char *value)

@@ -133,6 +133,30 @@ SPOIL(host_with_options, strcpy(s->outputs[0].host, "1.1.1.1?ttl=9"))
 SPOIL(no_port, s->outputs[1].port = 0)
 SPOIL(high_pt, s->outputs[1].pt = 128)
 
+/* Every output is there, whatever its number and options. */
+static void test_all_outputs(void **state)
+{
+    struct ffmpeg_command c;
+    struct ffmpeg_spec s = {.input = FFMPEG_RTSP,
+                            .url = "rtsp://h/cam",
+                            .fps = 25,
+                            .width = 640,
+                            .height = 360,
+                            .n_outputs = FFMPEG_OUTPUTS_MAX};
+    for (unsigned i = 0; i < FFMPEG_OUTPUTS_MAX; i++) {
+        s.outputs[i] = video_to((uint16_t)(5000 + 2 * i));
+    }
+    assert_int_equal(ffmpeg_command_make(&s, &c, NULL), 0);
+    assert_string_equal(c.argv[c.n - 1], "rtp://127.0.0.1:5030?pkt_size=1200");
+    unsigned urls = 0;
+    for (unsigned i = 0; i < c.n; i++) {
+        urls += strncmp(c.argv[i], "rtp://", 6) == 0;
+    }
+    assert_int_equal(urls, FFMPEG_OUTPUTS_MAX);
+    assert_null(c.argv[c.n]);
+    ffmpeg_command_done(&c);
+}
+
 static void test_what_is_refused(void **state)
 {
     const struct ffmpeg_spec good = {.input = FFMPEG_RTMP,
@@ -504,6 +528,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_all_outputs),
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_progress_in_any_pieces),
         cmocka_unit_test(test_odd_progress),
