@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -355,10 +356,16 @@ static void on_wait(void *user)
     open_socket(user);
 }
 
-static int check_url(const char *text, struct error *err)
+static int check(const struct janus_config *c, struct error *err)
 {
-    if (strncmp(text, "ws://", 5) != 0 && strncmp(text, "wss://", 6) != 0) {
+    if (strncmp(c->url, "ws://", 5) != 0 && strncmp(c->url, "wss://", 6) != 0) {
         return error_set(err, -EINVAL, "url", "is no WebSocket address: ws://host:8188");
+    }
+    if (c->api_secret && !utf8_valid(BYTES_STR(c->api_secret))) {
+        return error_set(err, -EINVAL, "api_secret", "is no valid UTF-8");
+    }
+    if (c->token && !utf8_valid(BYTES_STR(c->token))) {
+        return error_set(err, -EINVAL, "token", "is no valid UTF-8");
     }
     return 0;
 }
@@ -371,7 +378,7 @@ static char *copy_text(const char *s)
 struct janus *janus_new(struct loop *l, const struct janus_config *config,
                         const struct janus_ops *ops, void *user, struct error *err)
 {
-    if (check_url(config->url, err) < 0) {
+    if (check(config, err) < 0) {
         return NULL;
     }
     struct janus *j = mem_new(struct janus);

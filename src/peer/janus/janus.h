@@ -94,6 +94,7 @@ void janus_retry(struct janus *j);
  *   -EAGAIN     it never left: the server is not UP, or the handle is being attached again
  *   -ECANCELED  janus_free() or janus_handle_free() came first
  *   -EPROTO     the answer makes no sense
+ *   -EINVAL     the request does not, and was not sent: text names the field
  */
 struct janus_result {
     int r;
@@ -150,13 +151,17 @@ janus_handle_server(const struct janus_handle *h); /* name of its server, for me
 
 /*
  * A handle that somebody else owns: an embedder's own session and socket. ask() sends the body (and jsep) and arranges that
- * janus_handle_answer() is called once with the same call, from any later moment of the control loop; deadlines are kept
- * here. The other functions tell what a handle of ours would learn by itself. max is that of janus_ask().
+ * janus_handle_answer() is called once with the same call, from any later moment of the control loop; a negative result: it
+ * was not asked. Deadlines are kept here. The other functions tell what a handle of ours would learn by itself.
  */
 struct janus_backend {
     int (*ask)(void *user, struct janus_call *call, const struct janus_ask *ask);
-    void (*forget)(void *user, struct janus_call *call); /* cancelled or overdue; may be NULL */
-    void (*detach)(void *user);                          /* janus_handle_free(); may be NULL */
+    /*
+     * A call that was asked is overdue, cancelled, or its handle is freed: it must not be answered any more. NULL only for
+     * who always answers before the deadline and before janus_handle_free().
+     */
+    void (*forget)(void *user, struct janus_call *call);
+    void (*detach)(void *user); /* janus_handle_free(); may be NULL */
 };
 struct janus_handle *janus_handle_from(struct loop *l, const char *name,
                                        const struct janus_backend *backend, void *backend_user,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peer/janus/janus_body.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,46 +17,101 @@ static json_t *must(json_t *j)
     return j;
 }
 
-json_t *body_new(const char *request)
+static struct body object(struct error *err)
 {
-    json_t *o = must(json_object());
-    body_text(o, "request", request);
-    return o;
+    return (struct body){must(json_object()), err};
 }
 
-void body_text(json_t *o, const char *key, const char *value)
+static void spoil(struct body b, const char *where, const char *text)
 {
-    if (value) {
-        json_object_set_new(o, key, must(json_string(value)));
+    if (b.err->code == 0) {
+        error_set(b.err, -EINVAL, where, "%s", text);
     }
 }
 
-void body_int(json_t *o, const char *key, int64_t value)
+struct body body_new(const char *request, struct error *err)
 {
-    json_object_set_new(o, key, must(json_integer(value)));
+    struct body b = object(err);
+    body_text(b, "request", request);
+    return b;
 }
 
-void body_bool(json_t *o, const char *key, bool value)
+struct body body_part(struct body b)
 {
-    json_object_set_new(o, key, json_boolean(value));
+    return object(b.err);
 }
 
-void body_id(json_t *o, const char *key, const struct model_id *id)
+/* NULL: spoiled. */
+static json_t *text_of(struct body b, const char *key, const char *value)
+{
+    if (!utf8_valid(BYTES_STR(value))) {
+        spoil(b, key, "is no valid UTF-8");
+        return NULL;
+    }
+    return must(json_string(value));
+}
+
+void body_text(struct body b, const char *key, const char *value)
+{
+    json_t *text = value ? text_of(b, key, value) : NULL;
+    if (text) {
+        json_object_set_new(b.o, key, text);
+    }
+}
+
+void body_int(struct body b, const char *key, int64_t value)
+{
+    json_object_set_new(b.o, key, must(json_integer(value)));
+}
+
+void body_bool(struct body b, const char *key, bool value)
+{
+    json_object_set_new(b.o, key, json_boolean(value));
+}
+
+void body_id(struct body b, const char *key, const struct model_id *id)
 {
     if (id->kind == MODEL_ID_INT) {
-        body_int(o, key, id->num);
+        body_int(b, key, id->num);
     } else if (id->kind == MODEL_ID_STR) {
-        body_text(o, key, id->str);
+        body_text(b, key, id->str);
     }
 }
 
-void body_overlay(json_t *o, const char *extra)
+static json_t *list_at(struct body b, const char *key)
+{
+    json_t *list = json_object_get(b.o, key);
+    if (!list) {
+        list = must(json_array());
+        json_object_set_new(b.o, key, list);
+    }
+    return list;
+}
+
+void body_texts(struct body b, const char *key, char *const *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_t *text = text_of(b, key, values[i]);
+        if (text) {
+            json_array_append_new(list_at(b, key), text);
+        }
+    }
+}
+
+void body_add_part(struct body b, const char *key, struct body part)
+{
+    json_array_append_new(list_at(b, key), part.o);
+}
+
+void body_overlay(struct body b, const char *extra)
 {
     json_t *over = extra ? json_loads(extra, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    if (over) {
-        json_object_update(o, over);
-        json_decref(over);
+    if (extra && !json_is_object(over)) {
+        spoil(b, "extra", "must be an object");
+    } else if (over) {
+        json_object_update(b.o, over);
     }
+    json_decref(over);
 }
 
 int body_check_extra(const char *extra, const char *where, struct error *err)
@@ -65,11 +122,11 @@ int body_check_extra(const char *extra, const char *where, struct error *err)
     return bad ? error_set(err, -EINVAL, where, "must be an object") : 0;
 }
 
-char *body_take_text(json_t *o)
+char *body_take_text(struct body b)
 {
-    char *text = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (!text) {
+    char *text = b.err->code == 0 ? json_dumps(b.o, JSON_COMPACT) : NULL;
+    json_decref(b.o);
+    if (!text && b.err->code == 0) {
         must(NULL);
     }
     return text;

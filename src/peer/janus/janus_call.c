@@ -3,8 +3,10 @@
 #include "peer/janus/janus_private.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <errno.h>
+#include <jansson.h>
 
 /* Out of the table and off its timers; only the answer is left to give. */
 static void settle(struct janus_call *c)
@@ -26,8 +28,18 @@ static void call_free(struct janus_call *c)
     free(c);
 }
 
+void janus_call_forget(struct janus_call *c)
+{
+    bool asked = c->asked;
+    c->asked = false;
+    if (asked && c->handle->backend->forget) {
+        c->handle->backend->forget(c->handle->backend_user, c);
+    }
+}
+
 static void answer(struct janus_call *c, const struct janus_result *res)
 {
+    c->asked = false;
     settle(c);
     list_remove(&c->node);
     /* c lives on during done, which may look at its message and must not cancel it. */
@@ -44,9 +56,7 @@ static void on_end(struct loop_task *t)
 static void on_deadline(void *user)
 {
     struct janus_call *c = user;
-    if (c->handle && c->handle->backend && c->handle->backend->forget) {
-        c->handle->backend->forget(c->handle->backend_user, c);
-    }
+    janus_call_forget(c);
     answer(c, &(struct janus_result){.r = -ETIMEDOUT, .text = "Janus did not answer in time"});
 }
 
@@ -161,9 +171,7 @@ void janus_calls_lose(struct janus *j, int r, const char *text)
 struct janus_call *janus_call_cancel(struct janus_call *c)
 {
     if (c) {
-        if (c->handle && c->handle->backend && c->handle->backend->forget) {
-            c->handle->backend->forget(c->handle->backend_user, c);
-        }
+        janus_call_forget(c);
         call_free(c);
     }
     return NULL;
@@ -200,11 +208,12 @@ static void ask_backend(struct janus_call *c, const struct janus_ask *ask)
         janus_call_end_later(c, -EAGAIN, "the session's owner cannot ask now");
         return;
     }
+    c->asked = true;
     start_deadline(c, ask->timeout_ms ? ask->timeout_ms : 10000);
 }
 
-struct janus_call *janus_ask(struct janus_handle *h, const struct janus_ask *ask,
-                             janus_done_fn done, void *user)
+static struct janus_call *ask_checked(struct janus_handle *h, const struct janus_ask *ask,
+                                      janus_done_fn done, void *user)
 {
     struct janus_call *c = janus_call_new(h->loop, h->janus, h, done, user);
     if (h->backend) {
@@ -215,22 +224,45 @@ struct janus_call *janus_ask(struct janus_handle *h, const struct janus_ask *ask
     return c;
 }
 
-struct janus_call *janus_ask_own(struct janus_handle *h, char *body, janus_done_fn done, void *own)
+/* A question that is not asked: what is wrong with it comes as the answer. */
+static struct janus_call *refuse(struct janus_handle *h, const struct error *err,
+                                 janus_done_fn done, void *user)
 {
-    const struct janus_ask ask = {.body = BYTES_STR(body)};
-    struct janus_call *c = janus_ask(h, &ask, done, own);
-    c->own = own;
-    free(body);
+    struct janus_call *c = janus_call_new(h->loop, NULL, h, done, user);
+    c->own_text = mem_printf("%s%s%s", err->where, err->where[0] ? ": " : "", err->text);
+    janus_call_end_later(c, -EINVAL, c->own_text);
     return c;
 }
 
-struct janus_call *janus_ask_refused(struct janus_handle *h, const struct error *err,
-                                     janus_done_fn done, void *own)
+/* What is no JSON would break the message around it, and what is no text the whole connection. */
+static int check(const struct janus_ask *ask, struct error *err)
 {
-    struct janus_call *c = janus_call_new(h->loop, NULL, h, done, own);
+    json_t *body = json_loadb((const char *)ask->body.data, ask->body.len, 0, NULL);
+    bool fits = json_is_object(body);
+    json_decref(body);
+    if (!fits) {
+        return error_set(err, -EINVAL, "body", "must be a JSON object");
+    }
+    if (ask->sdp && (!utf8_valid(BYTES_STR(ask->sdp)) || !ask->sdp_type)) {
+        return error_set(err, -EINVAL, "sdp", "must be text, and of a type");
+    }
+    return 0;
+}
+
+struct janus_call *janus_ask(struct janus_handle *h, const struct janus_ask *ask,
+                             janus_done_fn done, void *user)
+{
+    struct error err = {0};
+    return check(ask, &err) < 0 ? refuse(h, &err, done, user) : ask_checked(h, ask, done, user);
+}
+
+struct janus_call *janus_ask_own(struct janus_handle *h, char *body, const struct error *err,
+                                 janus_done_fn done, void *own)
+{
+    const struct janus_ask ask = {.body = BYTES_STR(body ? body : "")};
+    struct janus_call *c = body ? ask_checked(h, &ask, done, own) : refuse(h, err, done, own);
     c->own = own;
-    c->own_text = mem_printf("%s%s%s", err->where, err->where[0] ? ": " : "", err->text);
-    janus_call_end_later(c, -EINVAL, c->own_text);
+    free(body);
     return c;
 }
 
@@ -239,6 +271,7 @@ void janus_handle_answer(struct janus_call *call, struct bytes message)
     struct janus_message m;
     struct error err;
     if (janus_message_parse(&m, message, &err) < 0) {
+        call->asked = false;
         janus_call_end_later(call, -EPROTO, "the answer is no message of Janus");
         return;
     }

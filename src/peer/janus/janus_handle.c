@@ -235,14 +235,15 @@ struct janus_handle *janus_handle_free(struct janus_handle *h)
     if (!h) {
         return NULL;
     }
-    detach(h);
     /* Their owners still get their one answer. */
     LIST_FOREACH_SAFE (it, &h->calls) {
         struct janus_call *c = LIST_ENTRY(it, struct janus_call, node);
+        janus_call_forget(c);
         list_remove(&c->node);
         c->handle = NULL;
         janus_call_end_later(c, -ECANCELED, "the handle is gone");
     }
+    detach(h);
     list_remove(&h->node);
     h->again = loop_timer_free(h->again);
     loop_task_cancel(&h->resumed);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A participant that never publishes, because only who joined a room hears who publishes and who leaves it. When the handle is
- * attached anew, or the room comes back, it joins again; a plugin's refusal is asked about again with growing waits.
+ * attached anew, or the room comes back, it joins again; a plugin's refusal is asked about again with growing waits. Who was
+ * inside once gets in again only with another handle, whether it was kicked or the room was destroyed.
  */
 #include "peer/janus/janus_room.h"
 
@@ -19,6 +20,7 @@ LOG_TOPIC(topic, "janus.room");
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS   15000u
 #define MISSING_PIN    429
+#define STEADY_NS      (INT64_C(10) * 1000000000) /* who was inside so long did not fail */
 
 struct janus_listener {
     struct janus *janus;
@@ -31,6 +33,7 @@ struct janus_listener {
     struct loop_timer *retry;
     unsigned retry_ms;
     bool inside;
+    int64_t inside_ns;
     bool telling;    /* callbacks run whose end is waited for: its memory stays until then */
     bool freed;      /* by its owner, in one of them */
     char *last_gone; /* unpublished is said twice, and leaving after it: told once */
@@ -45,8 +48,6 @@ static const char *id_text(const struct model_id *id, char buf[32])
     return buf;
 }
 
-static void join(struct janus_listener *l);
-
 static void retry_later(struct janus_listener *l)
 {
     loop_timer_start(l->retry, l->retry_ms);
@@ -57,7 +58,7 @@ static void on_retry(void *user)
 {
     struct janus_listener *l = user;
     if (janus_handle_is_attached(l->handle) && !l->inside && !l->joining) {
-        join(l);
+        janus_handle_renew(l->handle);
     }
 }
 
@@ -67,6 +68,9 @@ static void leave_with(struct janus_listener *l, int r, int code, const char *te
     struct error err;
     char buf[32];
     error_set(&err, r, id_text(&l->room, buf), "%s", text);
+    if (l->inside && loop_now_ns(l->janus->loop) - l->inside_ns > STEADY_NS) {
+        l->retry_ms = RETRY_FIRST_MS;
+    }
     l->inside = false;
     if (!permanent) {
         retry_later(l);
@@ -112,7 +116,7 @@ static void on_joined(void *user, const struct janus_result *res)
         return;
     }
     l->inside = true;
-    l->retry_ms = RETRY_FIRST_MS;
+    l->inside_ns = loop_now_ns(l->janus->loop);
     forget_gone(l);
     tell_feeds(l, &said, true);
     janus_room_said_done(&said);
@@ -120,7 +124,12 @@ static void on_joined(void *user, const struct janus_result *res)
 
 static void join(struct janus_listener *l)
 {
-    _cleanup_free_ char *body = janus_room_put_join(&l->room, l->display, l->pin, l->token);
+    struct error err = {0};
+    _cleanup_free_ char *body = janus_room_put_join(&l->room, l->display, l->pin, l->token, &err);
+    if (!body) {
+        l->ops.on_out(l->user, &err, 0, true);
+        return;
+    }
     const struct janus_ask ask = {.body = BYTES_STR(body)};
     l->joining = janus_ask(l->handle, &ask, on_joined, l);
 }
@@ -141,6 +150,11 @@ static void take(struct janus_listener *l, const struct janus_room_said *said)
 {
     if (strcmp(said->videoroom, "destroyed") == 0) {
         leave_with(l, -ENOENT, JANUS_ROOM_NO_SUCH, "the room was destroyed", false);
+    } else if (said->self_gone) {
+        leave_with(l, -EPERM, 0,
+                   strcmp(said->self_why, "kicked") == 0 ? "we were kicked out of the room"
+                                                         : "we are out of the room",
+                   false);
     } else if (said->gone_why) {
         if (is_news(l, said)) {
             l->ops.on_feed_gone(l->user, &said->gone, said->gone_why);
@@ -172,6 +186,15 @@ static void on_attached(void *user, bool again)
     join(l);
 }
 
+/* Who came and left while there was no connection was told to nobody: joining anew tells who is there. */
+static void on_resumed(void *user)
+{
+    struct janus_listener *l = user;
+    l->inside = false;
+    l->joining = janus_call_cancel(l->joining);
+    janus_handle_renew(l->handle);
+}
+
 static void on_failed(void *user, const struct error *err)
 {
     struct janus_listener *l = user;
@@ -188,8 +211,10 @@ struct janus_listener *janus_listener_new(struct janus *j,
                                           const struct janus_listener_config *config,
                                           const struct janus_listener_ops *ops, void *user)
 {
-    static const struct janus_handle_ops handle_ops = {
-        .on_attached = on_attached, .on_event = on_event, .on_failed = on_failed};
+    static const struct janus_handle_ops handle_ops = {.on_attached = on_attached,
+                                                       .on_event = on_event,
+                                                       .on_failed = on_failed,
+                                                       .on_resumed = on_resumed};
     struct janus_listener *l = mem_new(struct janus_listener);
     l->janus = j;
     l->ops = *ops;

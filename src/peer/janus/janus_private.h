@@ -91,6 +91,7 @@ struct janus_call {
     int r;
     const char *text; /* static, or in `own_text` */
     char *own_text;
+    bool asked;    /* of an embedder, who will answer it unless it is told to forget it */
     unsigned fits; /* the kinds of message that answer it, JANUS_FITS(); errors always do */
     const struct janus_message *message; /* during done */
 };
@@ -100,11 +101,14 @@ struct janus_call *janus_call_new(struct loop *l, struct janus *j, struct janus_
                                   janus_done_fn done, void *user);
 /* Sends r under a transaction of c's own; when it cannot be sent, c ends with -EAGAIN. */
 void janus_call_send(struct janus_call *c, struct janus_request *r, unsigned timeout_ms);
-/* Asks with a body that is freed; own is freed with the call, and is done's user. For the typed questions. */
-struct janus_call *janus_ask_own(struct janus_handle *h, char *body, janus_done_fn done, void *own);
-/* A question that is not asked: what is wrong with it comes as the answer, -EINVAL; own as above. */
-struct janus_call *janus_ask_refused(struct janus_handle *h, const struct error *err,
-                                     janus_done_fn done, void *own);
+/*
+ * Asks with a body that is freed; NULL: it is not asked, and what err says is the answer, -EINVAL. own is freed with the call,
+ * and is done's user. For the typed questions.
+ */
+struct janus_call *janus_ask_own(struct janus_handle *h, char *body, const struct error *err,
+                                 janus_done_fn done, void *own);
+/* Nobody waits for its answer any more: an embedder that was asked is told so. */
+void janus_call_forget(struct janus_call *c);
 /* c is answered with r at the end of this pass. */
 void janus_call_end_later(struct janus_call *c, int r, const char *text);
 /* c is answered now, and freed. message may be NULL. */

@@ -142,9 +142,11 @@ static struct question *question_new(enum question_kind kind, void *user)
 struct janus_call *janus_room_exists(struct janus_handle *h, const struct model_id *room,
                                      janus_exists_fn done, void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(ASK_EXISTS, user);
     q->exists = done;
-    return janus_ask_own(h, janus_room_put_simple("exists", room, NULL, -1), on_answer, q);
+    char *body = janus_room_put_simple("exists", room, NULL, -1, &err);
+    return janus_ask_own(h, body, &err, on_answer, q);
 }
 
 struct janus_call *janus_room_create(struct janus_handle *h, const struct janus_room *room,
@@ -155,9 +157,9 @@ struct janus_call *janus_room_create(struct janus_handle *h, const struct janus_
     struct question *q = question_new(ASK_ROOM, user);
     q->room = done;
     model_copy(&janus_room_model, &checked, room);
-    struct janus_call *c = janus_room_check(&checked, &err) < 0
-                               ? janus_ask_refused(h, &err, on_answer, q)
-                               : janus_ask_own(h, janus_room_put_create(&checked), on_answer, q);
+    char *body =
+        janus_room_check(&checked, &err) < 0 ? NULL : janus_room_put_create(&checked, &err);
+    struct janus_call *c = janus_ask_own(h, body, &err, on_answer, q);
     model_done(&janus_room_model, &checked);
     return c;
 }
@@ -165,36 +167,42 @@ struct janus_call *janus_room_create(struct janus_handle *h, const struct janus_
 struct janus_call *janus_room_edit(struct janus_handle *h, const struct janus_room *room,
                                    const char *secret, janus_done_fn done, void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(ASK_DONE, user);
     q->done = done;
-    return janus_ask_own(h, janus_room_put_edit(room, secret), on_answer, q);
+    char *body = janus_room_put_edit(room, secret, &err);
+    return janus_ask_own(h, body, &err, on_answer, q);
 }
 
 struct janus_call *janus_room_destroy(struct janus_handle *h, const struct model_id *room,
                                       const char *secret, bool permanent, janus_done_fn done,
                                       void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(ASK_DONE, user);
     q->done = done;
-    return janus_ask_own(h, janus_room_put_simple("destroy", room, secret, permanent), on_answer,
-                         q);
+    char *body = janus_room_put_simple("destroy", room, secret, permanent, &err);
+    return janus_ask_own(h, body, &err, on_answer, q);
 }
 
 struct janus_call *janus_room_list(struct janus_handle *h, const char *admin_key,
                                    janus_rooms_fn done, void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(ASK_ROOMS, user);
     q->rooms = done;
-    return janus_ask_own(h, janus_room_put_list(admin_key), on_answer, q);
+    char *body = janus_room_put_list(admin_key, &err);
+    return janus_ask_own(h, body, &err, on_answer, q);
 }
 
 struct janus_call *janus_room_participants(struct janus_handle *h, const struct model_id *room,
                                            janus_participants_fn done, void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(ASK_PARTICIPANTS, user);
     q->participants = done;
-    return janus_ask_own(h, janus_room_put_simple("listparticipants", room, NULL, -1), on_answer,
-                         q);
+    char *body = janus_room_put_simple("listparticipants", room, NULL, -1, &err);
+    return janus_ask_own(h, body, &err, on_answer, q);
 }
 
 struct janus_call *janus_room_forward(struct janus_handle *h, const struct janus_forward *forward,
@@ -205,9 +213,9 @@ struct janus_call *janus_room_forward(struct janus_handle *h, const struct janus
     struct question *q = question_new(ASK_FORWARD, user);
     q->forwarders = done;
     model_copy(&janus_forward_model, &checked, forward);
-    struct janus_call *c = janus_forward_check(&checked, &err) < 0
-                               ? janus_ask_refused(h, &err, on_answer, q)
-                               : janus_ask_own(h, janus_room_put_forward(&checked), on_answer, q);
+    char *body =
+        janus_forward_check(&checked, &err) < 0 ? NULL : janus_room_put_forward(&checked, &err);
+    struct janus_call *c = janus_ask_own(h, body, &err, on_answer, q);
     model_done(&janus_forward_model, &checked);
     return c;
 }
@@ -215,10 +223,11 @@ struct janus_call *janus_room_forward(struct janus_handle *h, const struct janus
 struct janus_call *janus_room_forwarders(struct janus_handle *h, const struct model_id *room,
                                          const char *secret, janus_forwarders_fn done, void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(ASK_FORWARDERS, user);
     q->forwarders = done;
-    return janus_ask_own(h, janus_room_put_simple("listforwarders", room, secret, -1), on_answer,
-                         q);
+    char *body = janus_room_put_simple("listforwarders", room, secret, -1, &err);
+    return janus_ask_own(h, body, &err, on_answer, q);
 }
 
 struct janus_call *janus_room_stop_forward(struct janus_handle *h, const struct model_id *room,
@@ -226,9 +235,9 @@ struct janus_call *janus_room_stop_forward(struct janus_handle *h, const struct 
                                            const char *secret, const char *admin_key,
                                            janus_done_fn done, void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(ASK_DONE, user);
     q->done = done;
-    return janus_ask_own(h,
-                         janus_room_put_stop_forward(room, publisher, stream_id, secret, admin_key),
-                         on_answer, q);
+    char *body = janus_room_put_stop_forward(room, publisher, stream_id, secret, admin_key, &err);
+    return janus_ask_own(h, body, &err, on_answer, q);
 }

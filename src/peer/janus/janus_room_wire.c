@@ -15,7 +15,7 @@
 
 /* ---- requests ---- */
 
-static void put_room(json_t *o, const struct janus_room *r)
+static void put_room(struct body o, const struct janus_room *r)
 {
     const struct model *m = &janus_room_model;
     BODY_BOOL(o, m, r, require_pvtid);
@@ -35,21 +35,10 @@ static void put_room(json_t *o, const struct janus_room *r)
     BODY_TEXT(o, r, rec_dir);
 }
 
-static void put_allowed(json_t *o, const struct janus_room *r)
-{
-    json_t *allowed = r->allowed.len > 0 ? json_array() : NULL;
-    for (size_t i = 0; i < r->allowed.len; i++) {
-        json_array_append_new(allowed, json_string(r->allowed.items[i]));
-    }
-    if (allowed) {
-        json_object_set_new(o, "allowed", allowed);
-    }
-}
-
-char *janus_room_put_create(const struct janus_room *r)
+char *janus_room_put_create(const struct janus_room *r, struct error *err)
 {
     const struct model *m = &janus_room_model;
-    json_t *o = body_new("create");
+    struct body o = body_new("create", err);
     body_id(o, "room", &r->room);
     BODY_TEXT(o, r, admin_key);
     BODY_TEXT(o, r, description);
@@ -58,16 +47,16 @@ char *janus_room_put_create(const struct janus_room *r)
     BODY_BOOL(o, m, r, is_private);
     BODY_BOOL(o, m, r, permanent);
     put_room(o, r);
-    put_allowed(o, r);
+    body_texts(o, "allowed", r->allowed.items, r->allowed.len);
     body_overlay(o, r->extra);
     return body_take_text(o);
 }
 
 /* VideoRoom's edit knows these and no more. */
-char *janus_room_put_edit(const struct janus_room *r, const char *secret)
+char *janus_room_put_edit(const struct janus_room *r, const char *secret, struct error *err)
 {
     const struct model *m = &janus_room_model;
-    json_t *o = body_new("edit");
+    struct body o = body_new("edit", err);
     body_id(o, "room", &r->room);
     body_text(o, "secret", secret);
     body_text(o, "new_description", r->description);
@@ -94,9 +83,9 @@ char *janus_room_put_edit(const struct janus_room *r, const char *secret)
 }
 
 char *janus_room_put_simple(const char *request, const struct model_id *room, const char *secret,
-                            int permanent)
+                            int permanent, struct error *err)
 {
-    json_t *o = body_new(request);
+    struct body o = body_new(request, err);
     body_id(o, "room", room);
     body_text(o, "secret", secret);
     if (permanent >= 0) {
@@ -105,17 +94,16 @@ char *janus_room_put_simple(const char *request, const struct model_id *room, co
     return body_take_text(o);
 }
 
-char *janus_room_put_list(const char *admin_key)
+char *janus_room_put_list(const char *admin_key, struct error *err)
 {
-    json_t *o = body_new("list");
+    struct body o = body_new("list", err);
     body_text(o, "admin_key", admin_key);
     return body_take_text(o);
 }
 
-static json_t *put_stream(const struct janus_forward_stream *s)
+static void put_stream(struct body o, const struct janus_forward_stream *s)
 {
     const struct model *m = &janus_forward_stream_model;
-    json_t *o = json_object();
     BODY_TEXT(o, s, mid);
     BODY_TEXT(o, s, host);
     BODY_TEXT(o, s, host_family);
@@ -132,13 +120,11 @@ static json_t *put_stream(const struct janus_forward_stream *s)
     BODY_INT(o, m, s, ssrc_3);
     BODY_INT(o, m, s, srtp_suite);
     BODY_TEXT(o, s, srtp_crypto);
-    return o;
 }
 
-char *janus_room_put_forward(const struct janus_forward *f)
+char *janus_room_put_forward(const struct janus_forward *f, struct error *err)
 {
-    json_t *o = body_new("rtp_forward");
-    json_t *streams = json_array();
+    struct body o = body_new("rtp_forward", err);
     body_id(o, "room", &f->room);
     body_id(o, "publisher_id", &f->publisher_id);
     BODY_TEXT(o, f, secret);
@@ -146,17 +132,19 @@ char *janus_room_put_forward(const struct janus_forward *f)
     BODY_TEXT(o, f, host);
     BODY_TEXT(o, f, host_family);
     for (size_t i = 0; i < f->streams.len; i++) {
-        json_array_append_new(streams, put_stream(&f->streams.items[i]));
+        struct body stream = body_part(o);
+        put_stream(stream, &f->streams.items[i]);
+        body_add_part(o, "streams", stream);
     }
-    json_object_set_new(o, "streams", streams);
     body_overlay(o, f->extra);
     return body_take_text(o);
 }
 
 char *janus_room_put_stop_forward(const struct model_id *room, const struct model_id *publisher,
-                                  int64_t stream_id, const char *secret, const char *admin_key)
+                                  int64_t stream_id, const char *secret, const char *admin_key,
+                                  struct error *err)
 {
-    json_t *o = body_new("stop_rtp_forward");
+    struct body o = body_new("stop_rtp_forward", err);
     body_id(o, "room", room);
     body_id(o, "publisher_id", publisher);
     body_int(o, "stream_id", stream_id);
@@ -166,20 +154,15 @@ char *janus_room_put_stop_forward(const struct model_id *room, const struct mode
 }
 
 char *janus_room_put_join(const struct model_id *room, const char *display, const char *pin,
-                          const char *token)
+                          const char *token, struct error *err)
 {
-    json_t *o = body_new("join");
+    struct body o = body_new("join", err);
     body_text(o, "ptype", "publisher");
     body_id(o, "room", room);
     body_text(o, "display", display);
     body_text(o, "pin", pin);
     body_text(o, "token", token);
     return body_take_text(o);
-}
-
-char *janus_room_put_leave(void)
-{
-    return body_take_text(body_new("leave"));
 }
 
 /* ---- answers and events ---- */
@@ -270,7 +253,7 @@ static const struct model publisher_part_model =
     MODEL("JanusPublisher", struct publisher_part, publisher_part_fields, .unknown = MODEL_IGNORE);
 
 struct document {
-    char *videoroom;
+    char *videoroom, *reason;
     struct model_id room, publisher_id, unpublished, leaving, kicked;
     bool exists;
     int32_t error_code;
@@ -281,6 +264,7 @@ struct document {
 };
 static const struct model_field document_fields[] = {
     MODEL_STRING(struct document, videoroom, .required = true, .max = 63),
+    MODEL_STRING(struct document, reason, .max = TEXT_MAX),
     MODEL_ID(struct document, room, .max = 255),
     MODEL_ID(struct document, publisher_id, .max = 255),
     MODEL_ID(struct document, unpublished, .max = 255),
@@ -388,7 +372,7 @@ static void read_feeds(const struct document *d, struct janus_room_said *s)
 
 static void read_gone(const struct document *d, struct janus_room_said *s)
 {
-    /* "ok" stands for ourselves, as the answer to what we asked. */
+    /* "ok" stands for ourselves. */
     const struct {
         const struct model_id *id;
         const char *why;
@@ -396,7 +380,10 @@ static void read_gone(const struct document *d, struct janus_room_said *s)
     for (unsigned i = 0; i < ARRAY_LEN(ways); i++) {
         const struct model_id *id = ways[i].id;
         bool own = id->kind == MODEL_ID_STR && strcmp(id->str, "ok") == 0;
-        if (id->kind != MODEL_ID_NONE && !own) {
+        if (own && id == &d->leaving) {
+            s->self_gone = true;
+            s->self_why = d->reason ? d->reason : "";
+        } else if (id->kind != MODEL_ID_NONE && !own) {
             s->gone = *id;
             s->gone_why = ways[i].why;
             return;

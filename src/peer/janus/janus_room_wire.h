@@ -6,19 +6,19 @@
  */
 #include "peer/janus/janus_room.h"
 
-/* Each returns a JSON text to be freed. What is put was checked. */
-char *janus_room_put_create(const struct janus_room *r);
-char *janus_room_put_edit(const struct janus_room *r, const char *secret);
+/* Each returns a JSON text to be freed, or NULL and err (all zero before) for what is no text. What is put was checked. */
+char *janus_room_put_create(const struct janus_room *r, struct error *err);
+char *janus_room_put_edit(const struct janus_room *r, const char *secret, struct error *err);
 /* exists, listparticipants, listforwarders, destroy: permanent -1 = not said. */
 char *janus_room_put_simple(const char *request, const struct model_id *room, const char *secret,
-                            int permanent);
-char *janus_room_put_list(const char *admin_key);
-char *janus_room_put_forward(const struct janus_forward *f);
+                            int permanent, struct error *err);
+char *janus_room_put_list(const char *admin_key, struct error *err);
+char *janus_room_put_forward(const struct janus_forward *f, struct error *err);
 char *janus_room_put_stop_forward(const struct model_id *room, const struct model_id *publisher,
-                                  int64_t stream_id, const char *secret, const char *admin_key);
+                                  int64_t stream_id, const char *secret, const char *admin_key,
+                                  struct error *err);
 char *janus_room_put_join(const struct model_id *room, const char *display, const char *pin,
-                          const char *token);
-char *janus_room_put_leave(void);
+                          const char *token, struct error *err);
 
 /* All that the plugin says, answers and events; owns what it points to. */
 struct janus_room_said {
@@ -36,6 +36,8 @@ struct janus_room_said {
     struct janus_feed *feeds; /* publishers of joined and event */
     struct model_id gone;     /* who left, unpublished or was kicked; none: nobody */
     const char *gone_why;     /* "left", "unpublished", "kicked"; NULL = nobody */
+    bool self_gone;           /* we are out of the room */
+    const char *self_why;     /* "kicked", or what Janus says; "" = nothing */
     void *document;           /* private */
 };
 int janus_room_parse(struct bytes data, struct janus_room_said *ret, struct error *err);

@@ -239,10 +239,10 @@ struct janus_call *janus_streaming_create(struct janus_handle *h, const struct j
     struct question *q = question_new(user);
     q->one = done;
     model_copy(&janus_mountpoint_model, &checked, m);
-    struct janus_call *c =
-        janus_mountpoint_check(&checked, true, &err) < 0
-            ? janus_ask_refused(h, &err, on_mountpoints, q)
-            : janus_ask_own(h, janus_streaming_put_create(&checked), on_mountpoints, q);
+    char *body = janus_mountpoint_check(&checked, true, &err) < 0
+                     ? NULL
+                     : janus_streaming_put_create(&checked, &err);
+    struct janus_call *c = janus_ask_own(h, body, &err, on_mountpoints, q);
     model_done(&janus_mountpoint_model, &checked);
     return c;
 }
@@ -250,44 +250,53 @@ struct janus_call *janus_streaming_create(struct janus_handle *h, const struct j
 struct janus_call *janus_streaming_info(struct janus_handle *h, const struct model_id *id,
                                         const char *secret, janus_mountpoint_fn done, void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(user);
     q->one = done;
-    return janus_ask_own(h, janus_streaming_put_simple("info", id, secret, -1), on_mountpoints, q);
+    char *body = janus_streaming_put_simple("info", id, secret, -1, &err);
+    return janus_ask_own(h, body, &err, on_mountpoints, q);
 }
 
 struct janus_call *janus_streaming_list(struct janus_handle *h, const char *admin_key,
                                         janus_mountpoints_fn done, void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(user);
     q->many = done;
-    return janus_ask_own(h, janus_streaming_put_list(admin_key), on_mountpoints, q);
+    char *body = janus_streaming_put_list(admin_key, &err);
+    return janus_ask_own(h, body, &err, on_mountpoints, q);
 }
 
 struct janus_call *janus_streaming_edit(struct janus_handle *h, const struct model_id *id,
                                         const char *secret, const struct janus_streaming_edit *edit,
                                         janus_done_fn done, void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(user);
     q->done = done;
-    return janus_ask_own(h, janus_streaming_put_edit(id, secret, edit), on_done, q);
+    char *body = janus_streaming_put_edit(id, secret, edit, &err);
+    return janus_ask_own(h, body, &err, on_done, q);
 }
 
 struct janus_call *janus_streaming_enable(struct janus_handle *h, const struct model_id *id,
                                           const char *secret, bool enabled, janus_done_fn done,
                                           void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(user);
     q->done = done;
     const char *request = enabled ? "enable" : "disable";
-    return janus_ask_own(h, janus_streaming_put_simple(request, id, secret, -1), on_done, q);
+    char *body = janus_streaming_put_simple(request, id, secret, -1, &err);
+    return janus_ask_own(h, body, &err, on_done, q);
 }
 
 struct janus_call *janus_streaming_destroy(struct janus_handle *h, const struct model_id *id,
                                            const char *secret, bool permanent, janus_done_fn done,
                                            void *user)
 {
+    struct error err = {0};
     struct question *q = question_new(user);
     q->done = done;
-    return janus_ask_own(h, janus_streaming_put_simple("destroy", id, secret, permanent), on_done,
-                         q);
+    char *body = janus_streaming_put_simple("destroy", id, secret, permanent, &err);
+    return janus_ask_own(h, body, &err, on_done, q);
 }

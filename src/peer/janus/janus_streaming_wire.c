@@ -14,10 +14,9 @@
 
 /* ---- requests ---- */
 
-static json_t *put_track(const struct janus_track *t)
+static void put_track(struct body o, const struct janus_track *t)
 {
     const struct model *m = &janus_track_model;
-    json_t *o = json_object();
     body_text(o, "type", model_enum_name(janus_media_names, t->type));
     BODY_TEXT(o, t, mid);
     BODY_TEXT(o, t, label);
@@ -28,7 +27,7 @@ static json_t *put_track(const struct janus_track *t)
     BODY_INT(o, m, t, rtcpport);
     if (t->type == JANUS_DATA) {
         body_overlay(o, t->extra);
-        return o;
+        return;
     }
     BODY_INT(o, m, t, pt);
     BODY_TEXT(o, t, codec);
@@ -42,34 +41,31 @@ static json_t *put_track(const struct janus_track *t)
         body_int(o, "port3", t->port3);
     }
     body_overlay(o, t->extra);
-    return o;
 }
 
 /* Janus 1.1.2 reads what concerns data from the top of the request, and only from there. */
-static void put_data(json_t *o, const struct janus_track *t)
+static void put_data(struct body o, const struct janus_track *t)
 {
     body_text(o, "datatype", t->data_type ? t->data_type : "text");
-    BODY_BOOL(o, &janus_track_model, t, buffer_latest_message);
-    if (json_object_get(o, "buffer_latest_message")) {
-        json_object_del(o, "buffer_latest_message");
+    if (MODEL_HAS(&janus_track_model, t, buffer_latest_message)) {
         body_bool(o, "buffermsg", t->buffer_latest_message);
     }
 }
 
-static void put_media(json_t *o, const struct janus_mountpoint *m)
+static void put_media(struct body o, const struct janus_mountpoint *m)
 {
-    json_t *media = json_array();
     for (size_t i = 0; i < m->media.len; i++) {
         const struct janus_track *t = &m->media.items[i];
-        json_array_append_new(media, put_track(t));
+        struct body track = body_part(o);
+        put_track(track, t);
+        body_add_part(o, "media", track);
         if (t->type == JANUS_DATA) {
             put_data(o, t);
         }
     }
-    json_object_set_new(o, "media", media);
 }
 
-static void put_rtsp(json_t *o, const struct janus_mountpoint *m)
+static void put_rtsp(struct body o, const struct janus_mountpoint *m)
 {
     const struct model *model = &janus_mountpoint_model;
     BODY_TEXT(o, m, url);
@@ -89,10 +85,10 @@ static const char *type_name(enum janus_mountpoint_type type)
     return names[type];
 }
 
-char *janus_streaming_put_create(const struct janus_mountpoint *m)
+char *janus_streaming_put_create(const struct janus_mountpoint *m, struct error *err)
 {
     const struct model *model = &janus_mountpoint_model;
-    json_t *o = body_new("create");
+    struct body o = body_new("create", err);
     BODY_TEXT(o, m, admin_key);
     body_text(o, "type", type_name(m->type));
     body_id(o, "id", &m->id);
@@ -110,9 +106,7 @@ char *janus_streaming_put_create(const struct janus_mountpoint *m)
     BODY_BOOL(o, model, m, e2ee);
     BODY_BOOL(o, model, m, playoutdelay_ext);
     BODY_TEXT(o, m, filename);
-    if (m->media.len > 0) {
-        put_media(o, m);
-    }
+    put_media(o, m);
     if (m->type == JANUS_MOUNTPOINT_RTSP) {
         put_rtsp(o, m);
     }
@@ -121,9 +115,9 @@ char *janus_streaming_put_create(const struct janus_mountpoint *m)
 }
 
 char *janus_streaming_put_simple(const char *request, const struct model_id *id, const char *secret,
-                                 int permanent)
+                                 int permanent, struct error *err)
 {
-    json_t *o = body_new(request);
+    struct body o = body_new(request, err);
     body_id(o, "id", id);
     body_text(o, "secret", secret);
     if (permanent >= 0) {
@@ -136,17 +130,17 @@ char *janus_streaming_put_simple(const char *request, const struct model_id *id,
     return body_take_text(o);
 }
 
-char *janus_streaming_put_list(const char *admin_key)
+char *janus_streaming_put_list(const char *admin_key, struct error *err)
 {
-    json_t *o = body_new("list");
+    struct body o = body_new("list", err);
     body_text(o, "admin_key", admin_key);
     return body_take_text(o);
 }
 
 char *janus_streaming_put_edit(const struct model_id *id, const char *secret,
-                               const struct janus_streaming_edit *e)
+                               const struct janus_streaming_edit *e, struct error *err)
 {
-    json_t *o = body_new("edit");
+    struct body o = body_new("edit", err);
     body_id(o, "id", id);
     body_text(o, "secret", secret);
     BODY_TEXT(o, e, new_description);

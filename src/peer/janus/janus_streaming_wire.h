@@ -6,14 +6,14 @@
  */
 #include "peer/janus/janus_streaming.h"
 
-/* Each returns a JSON text to be freed. m was checked. */
-char *janus_streaming_put_create(const struct janus_mountpoint *m);
+/* Each returns a JSON text to be freed, or NULL and err (all zero before) for what is no text. m was checked. */
+char *janus_streaming_put_create(const struct janus_mountpoint *m, struct error *err);
 /* info, enable, disable, destroy: request on an id. permanent -1 = not said. */
 char *janus_streaming_put_simple(const char *request, const struct model_id *id, const char *secret,
-                                 int permanent);
-char *janus_streaming_put_list(const char *admin_key);
+                                 int permanent, struct error *err);
+char *janus_streaming_put_list(const char *admin_key, struct error *err);
 char *janus_streaming_put_edit(const struct model_id *id, const char *secret,
-                               const struct janus_streaming_edit *edit);
+                               const struct janus_streaming_edit *edit, struct error *err);
 
 /* What create, info and list answer; owns what infos point to. */
 struct janus_mountpoints {

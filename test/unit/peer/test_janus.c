@@ -27,7 +27,7 @@ struct world {
     struct janus_track_info tracks[4];
     unsigned n_tracks, n;
     bool exists, complete, enabled;
-    int64_t stream_id;
+    int64_t participant;
     unsigned joined, outs;
     char gone[64];
 };
@@ -103,6 +103,7 @@ static void on_participants(void *user, const struct janus_result *res,
 {
     struct world *w = user;
     keep(w, res);
+    w->participant = n > 0 ? p[0].id.num : 0;
     w->n = n;
     w->exists = n > 0 && p[0].publisher;
 }
@@ -272,6 +273,18 @@ static void make_room(struct world *w, int64_t number)
     model_done(&janus_room_model, &room);
 }
 
+/* The participant that was listed last. */
+static void kick(struct world *w, int64_t room)
+{
+    char body[160];
+    snprintf(body, sizeof(body),
+             "{\"request\":\"kick\",\"room\":%lld,\"secret\":\"rs\",\"id\":%lld}", (long long)room,
+             (long long)w->participant);
+    const struct janus_ask ask = {.body = BYTES_STR(body)};
+    ASK(w, janus_ask(w->room, &ask, on_done, w));
+    assert_int_equal(w->r, 0);
+}
+
 static void test_a_room_is_listened_to(void **state)
 {
     struct world w;
@@ -291,9 +304,18 @@ static void test_a_room_is_listened_to(void **state)
     ASK(&w, janus_room_participants(w.room, &id, on_participants, &w));
     assert_int_equal(w.n, 1);
     assert_false(w.exists); /* not a publisher */
+    /* Kicked: it is told, and gets in again, once. */
+    kick(&w, 4321);
+    RUN_UNTIL(w.l, w.outs == 2);
+    assert_string_equal(w.gone, "");
+    RUN_UNTIL(w.l, w.joined == 2);
+    ASK(&w, janus_room_participants(w.room, &id, on_participants, &w));
+    assert_int_equal(w.n, 1);
     ASK(&w, janus_room_destroy(w.room, &id, "rs", false, on_done, &w));
     assert_int_equal(w.r, 0);
-    RUN_UNTIL(w.l, w.outs == 2);
+    RUN_UNTIL(w.l, w.outs == 3);
+    make_room(&w, 4321); /* and when the room comes back */
+    RUN_UNTIL(w.l, w.joined == 3);
     l = janus_listener_free(l);
     teardown(&w);
 }

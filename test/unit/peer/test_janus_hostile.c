@@ -5,6 +5,7 @@
 #include "../await.h"
 #include "base/mem.h"
 #include "fake_janus.h"
+#include "peer/janus/janus_room.h"
 #include "peer/janus/janus_streaming.h"
 
 #include <errno.h>
@@ -514,6 +515,146 @@ static void test_junk_is_dropped(void **state)
     teardown(&w);
 }
 
+/* ---- a listener ---- */
+
+#define JOINED                                                                                     \
+    "{\"videoroom\":\"joined\",\"room\":5,\"id\":1,\"private_id\":2,\"publishers\":[{\"id\":9,"    \
+    "\"display\":\"cam\",\"streams\":[{\"type\":\"video\",\"mindex\":0,\"mid\":\"0\",\"codec\":"   \
+    "\"vp8\"}]}]}"
+
+struct ears {
+    struct world w;
+    struct janus_listener *listener;
+    unsigned joined, feeds, gone, outs, permanent;
+    char text[200], why[32];
+    bool ends; /* when it hears that it is out */
+};
+
+static void on_joined(void *user)
+{
+    ((struct ears *)user)->joined++;
+}
+
+static void on_feed(void *user, const struct janus_feed *feed)
+{
+    ((struct ears *)user)->feeds++;
+}
+
+static void on_feed_gone(void *user, const struct model_id *id, const char *why)
+{
+    struct ears *e = user;
+    e->gone++;
+    snprintf(e->why, sizeof(e->why), "%s", why);
+}
+
+static void on_out(void *user, const struct error *err, int code, bool permanent)
+{
+    struct ears *e = user;
+    e->outs++;
+    e->permanent += permanent;
+    snprintf(e->text, sizeof(e->text), "%s%s%s", err->where, err->where[0] ? ": " : "", err->text);
+    if (e->ends) {
+        e->listener = janus_listener_free(e->listener);
+    }
+}
+
+static const struct janus_listener_ops listener_ops = {
+    .on_joined = on_joined, .on_feed = on_feed, .on_feed_gone = on_feed_gone, .on_out = on_out};
+
+static void listen_with(struct ears *e, const char *display)
+{
+    static const struct model_id room = {.kind = MODEL_ID_INT, .num = 5};
+    const struct janus_listener_config config = {.room = &room, .display = display};
+    *e = (struct ears){0};
+    begin(&e->w);
+    e->w.fake.data = JOINED;
+    connect_with(&e->w, 60000, 10);
+    e->listener = janus_listener_new(e->w.j, &config, &listener_ops, e);
+}
+
+static void deafen(struct ears *e)
+{
+    e->listener = janus_listener_free(e->listener);
+    teardown(&e->w);
+}
+
+static void test_a_listener_that_is_kicked_returns_with_another_handle(void **state)
+{
+    struct ears e;
+    listen_with(&e, NULL);
+    RUN_UNTIL(e.w.l, e.joined == 1 && e.feeds == 1);
+    /* Others first: they are no business of the handle. */
+    fake_janus_event(&e.w.fake, "{\"videoroom\":\"event\",\"room\":5,\"kicked\":9}");
+    fake_janus_event(&e.w.fake, "{\"videoroom\":\"event\",\"room\":5,\"leaving\":9}");
+    RUN_UNTIL(e.w.l, e.gone == 1);
+    assert_string_equal(e.why, "kicked");
+    assert_int_equal(e.outs, 0);
+    int64_t former = e.w.fake.handle;
+    fake_janus_event(&e.w.fake, "{\"videoroom\":\"event\",\"room\":5,\"leaving\":\"ok\","
+                                "\"reason\":\"kicked\"}");
+    RUN_UNTIL(e.w.l, e.outs == 1);
+    assert_string_equal(e.text, "5: we were kicked out of the room");
+    assert_int_equal(e.permanent, 0);
+    RUN_UNTIL(e.w.l, e.joined == 2);
+    assert_int_equal(e.w.fake.detached, former);
+    assert_int_equal(e.w.fake.asked[FAKE_ATTACH], 2);
+    assert_int_equal(e.feeds, 2);
+    assert_int_equal(e.gone, 1);
+    deafen(&e);
+}
+
+static void test_a_listener_looks_again_after_a_claim(void **state)
+{
+    struct ears e;
+    listen_with(&e, NULL);
+    RUN_UNTIL(e.w.l, e.joined == 1);
+    ws_peer_hang_up(&e.w.fake.peer, 1001);
+    RUN_UNTIL(e.w.l, e.joined == 2 && e.feeds == 2);
+    assert_int_equal(e.w.resumes, 1);
+    assert_int_equal(e.w.fake.asked[FAKE_DETACH], 1); /* not in the room twice */
+    deafen(&e);
+}
+
+static void test_a_listener_that_is_refused_does_not_hurry(void **state)
+{
+    struct ears e;
+    listen_with(&e, NULL);
+    e.w.fake.data = "{\"videoroom\":\"event\",\"error_code\":426,\"error\":\"No such room\"}";
+    run_for(&e.w, 2000); /* after 0, 500, 1500 ms */
+    assert_in_range(e.w.fake.asked[FAKE_MESSAGE], 1, 3);
+    assert_true(e.outs <= 3);
+    deafen(&e);
+}
+
+static void test_a_listener_without_a_name_is_told(void **state)
+{
+    struct ears e;
+    listen_with(&e, "caf\xe9");
+    RUN_UNTIL(e.w.l, e.outs == 1);
+    assert_int_equal(e.permanent, 1);
+    assert_string_equal(e.text, "display: is no valid UTF-8");
+    assert_int_equal(e.w.fake.asked[FAKE_MESSAGE], 0);
+    deafen(&e);
+}
+
+static void test_a_listener_is_freed_when_it_is_out(void **state)
+{
+    static const char *const ends[] = {
+        "{\"videoroom\":\"destroyed\",\"room\":5}",
+        "{\"videoroom\":\"event\",\"room\":5,\"leaving\":\"ok\",\"reason\":\"kicked\"}",
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(ends); i++) {
+        struct ears e;
+        listen_with(&e, NULL);
+        e.ends = true;
+        RUN_UNTIL(e.w.l, e.joined == 1);
+        fake_janus_event(&e.w.fake, ends[i]);
+        RUN_UNTIL(e.w.l, e.outs == 1);
+        RUN_UNTIL(e.w.l, e.w.fake.asked[FAKE_DETACH] == 1);
+        deafen(&e);
+    }
+}
+
 /* ---- frees inside callbacks ---- */
 
 enum moment {
@@ -673,6 +814,11 @@ int main(void)
         cmocka_unit_test(test_a_call_finds_that_its_handle_is_gone),
         cmocka_unit_test(test_an_answer_that_is_late_answers_nothing),
         cmocka_unit_test(test_junk_is_dropped),
+        cmocka_unit_test(test_a_listener_that_is_kicked_returns_with_another_handle),
+        cmocka_unit_test(test_a_listener_looks_again_after_a_claim),
+        cmocka_unit_test(test_a_listener_that_is_refused_does_not_hurry),
+        cmocka_unit_test(test_a_listener_without_a_name_is_told),
+        cmocka_unit_test(test_a_listener_is_freed_when_it_is_out),
         cmocka_unit_test(test_everything_may_be_freed_in_every_callback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
