@@ -9,6 +9,7 @@
 #include "peer/obs/obs_wire.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ LOG_TOPIC(topic, "obs");
 #define PROTOCOL             "obswebsocket.json"
 #define BACKOFF_MS           250u
 #define BACKOFF_MAX_MS       10000u
+#define STEADY_NS            (INT64_C(10) * 1000000000) /* UP for so long was no failure */
 #define CLOSE_GOING_AWAY     1001
 #define CLOSE_WRONG_PASSWORD 4009
 #define CLOSE_RPC_VERSION    4010
@@ -99,8 +101,17 @@ static bool send_request(struct obs *o, const char *type, uint64_t id, struct by
     return true;
 }
 
-static void ask(struct obs *o, const char *request_type, struct bytes data, obs_done_fn done,
-                void *user, void *own)
+/* What is no JSON would break the message around it, for which OBS hangs up. */
+static bool is_object(struct bytes data)
+{
+    json_t *o = json_loadb((const char *)data.data, data.len, 0, NULL);
+    bool is = json_is_object(o);
+    json_decref(o);
+    return is;
+}
+
+static struct obs_call *ask(struct obs *o, const char *request_type, struct bytes data,
+                            obs_done_fn done, void *user, void *own)
 {
     struct obs_call *c = mem_new(struct obs_call);
     c->obs = o;
@@ -114,11 +125,28 @@ static void ask(struct obs *o, const char *request_type, struct bytes data, obs_
     map_set_u64(&o->calls, c->id, c);
     if (!room) {
         end_later(c, -EAGAIN, "too many requests are under way at this OBS");
+    } else if (data.len > 0 && !is_object(data)) {
+        end_later(c, -EINVAL, "requestData: must be a JSON object");
     } else if (!send_request(o, request_type, c->id, data)) {
         end_later(c, -EAGAIN, "there is no connection to OBS");
     } else {
         loop_timer_start(c->deadline, o->timeout_ms);
     }
+    return c;
+}
+
+struct obs_call *obs_call_new(struct obs *o, const char *request_type, struct bytes data,
+                              obs_done_fn done, void *user)
+{
+    return ask(o, request_type, data, done, user, NULL);
+}
+
+struct obs_call *obs_call_cancel(struct obs_call *c)
+{
+    if (c) {
+        call_free(c);
+    }
+    return NULL;
 }
 
 void obs_ask(struct obs *o, const char *request_type, struct bytes data, obs_done_fn done,
@@ -187,8 +215,18 @@ static void close_socket(struct obs *o)
     }
 }
 
+static uint64_t wait_ms(const struct obs *o)
+{
+    unsigned doublings = MIN(o->failures, 10u);
+    uint64_t most = MIN(BACKOFF_MS << doublings, BACKOFF_MAX_MS);
+    return most - random_below(most / 2 + 1);
+}
+
 static void lose(struct obs *o, int r, bool permanent, const char *text)
 {
+    if (o->state == OBS_UP && loop_now_ns(o->loop) - o->up_ns > STEADY_NS) {
+        o->failures = 0;
+    }
     error_set(&o->why, r, o->name, "%s", text);
     log_warn("%s: %s%s", o->name, text, permanent ? "" : "; trying again");
     close_socket(o);
@@ -199,9 +237,7 @@ static void lose(struct obs *o, int r, bool permanent, const char *text)
     lose_calls(o);
     obs_bridge_lost(o);
     if (!permanent) {
-        unsigned doublings = MIN(o->failures, 10u);
-        uint64_t most = MIN(BACKOFF_MS << doublings, BACKOFF_MAX_MS);
-        loop_timer_start(o->wait, 1 + random_below(most));
+        loop_timer_start(o->wait, wait_ms(o));
         o->failures++;
     }
     loop_defer(o->loop, LOOP_STAGE_NOTIFY, &o->down);
@@ -211,6 +247,7 @@ static void identify(struct obs *o, const struct obs_message *m)
 {
     _cleanup_(out_done) struct out text = {0};
     _cleanup_free_ char *proof = NULL;
+    o->greeted = true;
     if (m->challenge && !o->password) {
         lose(o, -EACCES, true, "OBS wants a password");
         return;
@@ -226,6 +263,10 @@ static void identify(struct obs *o, const struct obs_message *m)
 static void on_first_status(void *user, const struct obs_result *res, const struct obs_status *s)
 {
     struct obs *o = user;
+    if (res->r == -ETIMEDOUT) {
+        lose(o, res->r, false, "OBS does not say whether it streams");
+        return;
+    }
     if (res->r < 0 || o->output != OBS_OUTPUT_UNKNOWN) {
         return;
     }
@@ -245,14 +286,14 @@ static void on_tell_output(struct loop_task *t)
 
 static void come_up(struct obs *o)
 {
-    if (o->state != OBS_CONNECTING) {
+    if (o->state != OBS_CONNECTING || !o->greeted) {
         return;
     }
     log_info("%s: connected", o->name);
     loop_timer_stop(o->identify);
     loop_task_cancel(&o->down);
     o->state = OBS_UP;
-    o->failures = 0;
+    o->up_ns = loop_now_ns(o->loop);
     o->why = (struct error){0};
     obs_ask_status(o, on_first_status, o);
     if (o->ops.on_up) {
@@ -299,7 +340,7 @@ static void on_text(void *user, struct bytes text)
     }
     switch (m.op) {
     case OBS_OP_HELLO:
-        if (o->state == OBS_CONNECTING) {
+        if (o->state == OBS_CONNECTING && !o->greeted) {
             identify(o, &m);
         }
         break;
@@ -345,6 +386,7 @@ static void open_socket(struct obs *o)
     const struct ws_connect how = {
         .url = o->url, .protocol = PROTOCOL, .tls = o->tls, .timeout_ms = o->timeout_ms};
     o->state = OBS_CONNECTING;
+    o->greeted = false;
     o->ws = ws_connect(o->loop, &how, &ops, o, &err);
     if (!o->ws) {
         lose(o, err.code, false, err.text);

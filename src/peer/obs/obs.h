@@ -70,7 +70,7 @@ void obs_retry(struct obs *o);               /* now */
 
 /*
  * r: 0; -EREMOTEIO: OBS refused, code and text are its own (requestStatus); -ETIMEDOUT; -ENOTCONN: lost under way;
- * -EAGAIN: not UP, never sent; -EPROTO.
+ * -EAGAIN: not UP, never sent; -EINVAL: data is no JSON object, never sent; -EPROTO.
  */
 struct obs_result {
     int r;
@@ -109,7 +109,7 @@ struct obs_stream_target {
 /*
  * Remembers the service settings, sets a custom RTMP service, starts, and answers when OBS says STARTED (0), or STOPPED
  * instead (-ECONNREFUSED: nothing took its stream), or neither within the deadline (-ETIMEDOUT; 0 = OBS_STREAM_TIMEOUT_MS).
- * -EBUSY when it streams already, to elsewhere; a stream that already goes to the
+ * -EINVAL: the target is no text. -EBUSY when it streams already, to elsewhere; a stream that already goes to the
  * target is taken over. previous: what to put back, NULL when nothing was changed; valid in the call. False, and no answer:
  * another start or stop is under way.
  */

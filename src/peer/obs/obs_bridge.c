@@ -9,6 +9,7 @@
  */
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "peer/obs/obs_private.h"
 #include "peer/obs/obs_wire.h"
 
@@ -21,9 +22,12 @@ LOG_TOPIC(topic, "obs.bridge");
 #define CODE_NOT_RUNNING 501
 #define AGAIN_MS         200
 
+/* An answer that comes later is nobody's: another start or stop may be at the same step by then. */
 static void forget(struct obs_bridge *b)
 {
     b->step = BRIDGE_IDLE;
+    b->call = obs_call_cancel(b->call);
+    loop_task_cancel(&b->refuse);
     loop_timer_stop(b->deadline);
     loop_timer_stop(b->again);
     free(b->server);
@@ -64,14 +68,19 @@ static void on_deadline(void *user)
          starting ? "OBS did not start its stream in time" : "OBS did not stop its stream in time");
 }
 
+static void ask(struct obs *o, enum bridge_step step, const char *type, struct bytes data,
+                obs_done_fn done)
+{
+    o->bridge.step = step;
+    o->bridge.call = obs_call_new(o, type, data, done, o);
+}
+
 /* ---- start ---- */
 
 static void on_start(void *user, const struct obs_result *res)
 {
     struct obs *o = user;
-    if (o->bridge.step != BRIDGE_START) {
-        return;
-    }
+    o->bridge.call = NULL;
     if (res->r < 0) {
         finish(o, res);
         return;
@@ -86,17 +95,14 @@ static void on_start(void *user, const struct obs_result *res)
 static void on_target(void *user, const struct obs_result *res)
 {
     struct obs *o = user;
-    if (o->bridge.step != BRIDGE_SET_TARGET) {
-        return;
-    }
+    o->bridge.call = NULL;
     if (res->r < 0) {
         /* Only a refusal, and what was never sent, left OBS as it was; a lost answer tells nothing. */
         o->bridge.changed = res->r != -EREMOTEIO && res->r != -EAGAIN;
         finish(o, res);
         return;
     }
-    o->bridge.step = BRIDGE_START;
-    obs_ask(o, "StartStream", BYTES(NULL, 0), on_start, o);
+    ask(o, BRIDGE_START, "StartStream", BYTES(NULL, 0), on_start);
 }
 
 static void set_target(struct obs *o)
@@ -104,22 +110,22 @@ static void set_target(struct obs *o)
     struct obs_bridge *b = &o->bridge;
     _cleanup_(out_done) struct out body = {0};
     obs_put_target(&body, &(struct obs_stream_target){b->server, b->key});
-    b->step = BRIDGE_SET_TARGET;
     b->changed = true;
-    obs_ask(o, "SetStreamServiceSettings", out_view(&body), on_target, o);
+    ask(o, BRIDGE_SET_TARGET, "SetStreamServiceSettings", out_view(&body), on_target);
 }
 
-static void on_status(void *user, const struct obs_result *res, const struct obs_status *s)
+static void on_status(void *user, const struct obs_result *res)
 {
     struct obs *o = user;
     struct obs_bridge *b = &o->bridge;
     const struct obs_stream_target target = {b->server, b->key};
-    if (b->step != BRIDGE_ASK_STATUS) {
-        return;
-    }
+    struct obs_status s;
+    b->call = NULL;
     if (res->r < 0) {
         finish(o, res);
-    } else if (!s->active) {
+    } else if (obs_status_parse(res->data, &s, NULL) < 0) {
+        fail(o, -EPROTO, "OBS does not say whether it streams");
+    } else if (!s.active) {
         set_target(o);
     } else if (obs_service_is(&b->previous, &target)) {
         log_info("%s: it streams to us already", o->name);
@@ -134,9 +140,7 @@ static void on_service(void *user, const struct obs_result *res)
     struct obs *o = user;
     struct obs_bridge *b = &o->bridge;
     struct error err = {0};
-    if (b->step != BRIDGE_ASK_SERVICE) {
-        return;
-    }
+    b->call = NULL;
     if (res->r < 0) {
         finish(o, res);
         return;
@@ -145,8 +149,7 @@ static void on_service(void *user, const struct obs_result *res)
         fail(o, -EPROTO, "OBS does not tell its stream settings");
         return;
     }
-    b->step = BRIDGE_ASK_STATUS;
-    obs_ask_status(o, on_status, o);
+    ask(o, BRIDGE_ASK_STATUS, "GetStreamStatus", BYTES(NULL, 0), on_status);
 }
 
 /* ---- stop ---- */
@@ -156,9 +159,7 @@ static void put_back(struct obs *o);
 static void on_put_back(void *user, const struct obs_result *res)
 {
     struct obs *o = user;
-    if (o->bridge.step != BRIDGE_PUT_BACK) {
-        return;
-    }
+    o->bridge.call = NULL;
     if (res->code == CODE_RUNNING) {
         /* It said STOPPED and is still at it. */
         loop_timer_start(o->bridge.again, AGAIN_MS);
@@ -171,13 +172,12 @@ static void put_back(struct obs *o)
 {
     struct obs_bridge *b = &o->bridge;
     _cleanup_(out_done) struct out body = {0};
-    b->step = BRIDGE_PUT_BACK;
     if (!b->previous.type || !b->previous.settings) {
         finish(o, &(struct obs_result){.text = ""});
         return;
     }
     obs_put_service(&body, &b->previous);
-    obs_ask(o, "SetStreamServiceSettings", out_view(&body), on_put_back, o);
+    ask(o, BRIDGE_PUT_BACK, "SetStreamServiceSettings", out_view(&body), on_put_back);
 }
 
 static void on_again(void *user)
@@ -188,9 +188,7 @@ static void on_again(void *user)
 static void on_stop(void *user, const struct obs_result *res)
 {
     struct obs *o = user;
-    if (o->bridge.step != BRIDGE_STOP) {
-        return;
-    }
+    o->bridge.call = NULL;
     if (res->r < 0 && res->code != CODE_NOT_RUNNING) {
         finish(o, res);
         return;
@@ -218,15 +216,20 @@ void obs_bridge_output(struct obs *o)
 static void on_refuse(struct loop_task *t)
 {
     struct obs *o = CONTAINER_OF(t, struct obs, bridge.refuse);
-    if (o->bridge.step != BRIDGE_IDLE) {
-        fail(o, -ENOTCONN, "the connection to OBS was lost");
-    }
+    fail(o, o->bridge.refuse_r, o->bridge.refuse_text);
+}
+
+static void refuse(struct obs *o, int r, const char *text)
+{
+    o->bridge.refuse_r = r;
+    o->bridge.refuse_text = text;
+    loop_defer(o->loop, LOOP_STAGE_NOTIFY, &o->bridge.refuse);
 }
 
 void obs_bridge_lost(struct obs *o)
 {
     if (o->bridge.step != BRIDGE_IDLE) {
-        loop_defer(o->loop, LOOP_STAGE_NOTIFY, &o->bridge.refuse);
+        refuse(o, -ENOTCONN, "the connection to OBS was lost");
     }
 }
 
@@ -243,7 +246,6 @@ void obs_bridge_done(struct obs *o)
     model_done(&obs_service_model, &o->bridge.previous);
     loop_timer_free(o->bridge.deadline);
     loop_timer_free(o->bridge.again);
-    loop_task_cancel(&o->bridge.refuse);
 }
 
 static void begin(struct obs *o, unsigned timeout_ms, void *user)
@@ -267,7 +269,11 @@ bool obs_stream_start(struct obs *o, const struct obs_stream_target *target, uns
     b->server = mem_strdup(target->server);
     b->key = mem_strdup(target->key);
     b->step = BRIDGE_ASK_SERVICE;
-    obs_ask(o, "GetStreamServiceSettings", BYTES(NULL, 0), on_service, o);
+    if (!utf8_valid(BYTES_STR(b->server)) || !utf8_valid(BYTES_STR(b->key))) {
+        refuse(o, -EINVAL, "target: is no valid UTF-8");
+    } else {
+        ask(o, BRIDGE_ASK_SERVICE, "GetStreamServiceSettings", BYTES(NULL, 0), on_service);
+    }
     return true;
 }
 
@@ -283,7 +289,6 @@ bool obs_stream_stop(struct obs *o, const struct obs_service *previous, unsigned
     if (previous) {
         model_copy(&obs_service_model, &b->previous, previous);
     }
-    b->step = BRIDGE_STOP;
-    obs_ask(o, "StopStream", BYTES(NULL, 0), on_stop, o);
+    ask(o, BRIDGE_STOP, "StopStream", BYTES(NULL, 0), on_stop);
     return true;
 }

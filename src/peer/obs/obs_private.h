@@ -18,8 +18,11 @@ enum bridge_step {
     BRIDGE_PUT_BACK,
 };
 
+struct obs_call;
+
 struct obs_bridge {
     enum bridge_step step;
+    struct obs_call *call; /* the request of the step; NULL = answered, or it has none */
     char *server, *key;
     struct obs_service previous;
     bool changed; /* OBS has our settings now, or may have */
@@ -28,7 +31,9 @@ struct obs_bridge {
     void *user;
     struct loop_timer *deadline;
     struct loop_timer *again; /* put back: OBS refuses while it is still stopping */
-    struct loop_task refuse;  /* LOOP_STAGE_NOTIFY: answers -EBUSY... */
+    struct loop_task refuse;  /* LOOP_STAGE_NOTIFY: answers with what follows */
+    int refuse_r;
+    const char *refuse_text;
 };
 
 struct obs {
@@ -44,7 +49,9 @@ struct obs {
     enum obs_output output;
     struct error why;
     struct ws *ws;
-    unsigned failures;
+    bool greeted;                /* it said Hello: the answer to our Identify may come, once */
+    int64_t up_ns;               /* since when it is UP */
+    unsigned failures;           /* in a row; ended by being UP for a while, not by coming up */
     struct loop_timer *wait;     /* until the next try */
     struct loop_timer *identify; /* OBS must be done with that by then */
     struct loop_task down;
@@ -55,6 +62,12 @@ struct obs {
     struct map calls; /* by id */
     struct obs_bridge bridge;
 };
+
+/* ---- obs.c ---- */
+/* obs_ask() for who may lose interest before the answer; cancelled, done does not come. */
+struct obs_call *obs_call_new(struct obs *o, const char *request_type, struct bytes data,
+                              obs_done_fn done, void *user);
+struct obs_call *obs_call_cancel(struct obs_call *c); /* NULL is fine; returns NULL */
 
 /* ---- obs_bridge.c ---- */
 void obs_bridge_init(struct obs *o);
