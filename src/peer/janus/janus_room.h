@@ -38,8 +38,10 @@ struct janus_call *janus_room_destroy(struct janus_handle *h, const struct model
 struct janus_room_info {
     struct model_id room;
     const char *description;
-    bool pin_required;
+    bool pin_required, is_private, record;
     int64_t participants, publishers_max;
+    int64_t bitrate;  /* bit/s of each publisher; 0 = no bound */
+    int64_t fir_freq; /* seconds; 0 = never */
     const char *audiocodec, *videocodec;
 };
 typedef void (*janus_rooms_fn)(void *user, const struct janus_result *res,
@@ -51,6 +53,7 @@ struct janus_participant {
     struct model_id id;
     const char *display; /* "" = none */
     bool publisher;
+    bool talking; /* where the room looks for it */
 };
 typedef void (*janus_participants_fn)(void *user, const struct janus_result *res,
                                       const struct janus_participant *p, unsigned n);
@@ -65,8 +68,11 @@ struct janus_forwarder {
     enum janus_media type;
     char host[64];
     uint16_t port;
-    int32_t pt;        /* -1 = not told */
-    int32_t substream; /* simulcast; -1 = none */
+    int32_t pt;         /* -1 = not told */
+    int32_t substream;  /* simulcast; -1 = none */
+    int64_t ssrc;       /* 0 = not told */
+    uint16_t rtcp_port; /* where key frames are asked for; 0 = nowhere */
+    bool srtp;
 };
 #define JANUS_FORWARDERS_MAX 1024u
 typedef void (*janus_forwarders_fn)(void *user, const struct janus_result *res,

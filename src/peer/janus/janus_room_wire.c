@@ -170,8 +170,8 @@ char *janus_room_put_join(const struct model_id *room, const char *display, cons
 struct room_part {
     struct model_id room;
     char *description, *audiocodec, *videocodec;
-    bool pin_required;
-    int64_t num_participants, max_publishers;
+    bool pin_required, is_private, record;
+    int64_t num_participants, max_publishers, bitrate, fir_freq;
 };
 static const struct model_field room_part_fields[] = {
     MODEL_ID(struct room_part, room, .required = true, .max = 255),
@@ -179,6 +179,10 @@ static const struct model_field room_part_fields[] = {
     MODEL_STRING(struct room_part, audiocodec, .max = 255),
     MODEL_STRING(struct room_part, videocodec, .max = 255),
     MODEL_BOOL(struct room_part, pin_required),
+    MODEL_BOOL(struct room_part, is_private),
+    MODEL_BOOL(struct room_part, record),
+    MODEL_INT(struct room_part, bitrate),
+    MODEL_INT(struct room_part, fir_freq),
     MODEL_INT(struct room_part, num_participants),
     MODEL_INT(struct room_part, max_publishers),
 };
@@ -188,12 +192,13 @@ static const struct model room_part_model =
 struct participant_part {
     struct model_id id;
     char *display;
-    bool publisher;
+    bool publisher, talking;
 };
 static const struct model_field participant_part_fields[] = {
     MODEL_ID(struct participant_part, id, .required = true, .max = 255),
     MODEL_STRING(struct participant_part, display, .max = TEXT_MAX),
     MODEL_BOOL(struct participant_part, publisher),
+    MODEL_BOOL(struct participant_part, talking),
 };
 static const struct model participant_part_model = MODEL(
     "JanusParticipant", struct participant_part, participant_part_fields, .unknown = MODEL_IGNORE);
@@ -202,8 +207,9 @@ struct forwarder_part {
     int64_t stream_id;
     enum janus_media type;
     char *host;
-    int64_t port;
+    int64_t port, remote_rtcp_port, ssrc;
     int32_t pt, substream;
+    bool srtp;
     struct model_present present;
 };
 static const struct model_field forwarder_part_fields[] = {
@@ -211,6 +217,9 @@ static const struct model_field forwarder_part_fields[] = {
     MODEL_ENUM(struct forwarder_part, type, janus_media_names, .lenient = true, .def = "data"),
     MODEL_STRING(struct forwarder_part, host, .max = 63),
     MODEL_INT(struct forwarder_part, port, .max = 65535),
+    MODEL_INT(struct forwarder_part, remote_rtcp_port, .max = 65535),
+    MODEL_INT(struct forwarder_part, ssrc),
+    MODEL_BOOL(struct forwarder_part, srtp),
     MODEL_INT(struct forwarder_part, pt),
     MODEL_INT(struct forwarder_part, substream),
 };
@@ -291,6 +300,10 @@ static void read_rooms(const struct document *d, struct janus_room_said *s)
             .room = p->room,
             .description = p->description,
             .pin_required = p->pin_required,
+            .is_private = p->is_private,
+            .record = p->record,
+            .bitrate = p->bitrate,
+            .fir_freq = p->fir_freq,
             .participants = p->num_participants,
             .publishers_max = p->max_publishers,
             .audiocodec = p->audiocodec,
@@ -305,8 +318,8 @@ static void read_participants(const struct document *d, struct janus_room_said *
     s->participants = mem_new_array(struct janus_participant, MAX(d->participants.len, (size_t)1));
     for (unsigned i = 0; i < s->n_participants; i++) {
         const struct participant_part *p = &d->participants.items[i];
-        s->participants[i] =
-            (struct janus_participant){p->id, p->display ? p->display : "", p->publisher};
+        s->participants[i] = (struct janus_participant){p->id, p->display ? p->display : "",
+                                                        p->publisher, p->talking};
     }
 }
 
@@ -321,6 +334,9 @@ static void read_forwarder(struct janus_room_said *s, const struct model_id *pub
         .port = (uint16_t)p->port,
         .pt = MODEL_HAS(&forwarder_part_model, p, pt) ? p->pt : -1,
         .substream = MODEL_HAS(&forwarder_part_model, p, substream) ? p->substream : -1,
+        .ssrc = p->ssrc,
+        .rtcp_port = (uint16_t)p->remote_rtcp_port,
+        .srtp = p->srtp,
     };
     snprintf(f->host, sizeof(f->host), "%s", p->host ? p->host : "");
 }

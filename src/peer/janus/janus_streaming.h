@@ -24,6 +24,7 @@ int janus_mountpoint_check(struct janus_mountpoint *m, bool for_create, struct e
 struct janus_track_info {
     enum janus_media type;
     char mid[64];
+    char label[64]; /* cut when it is longer */
     char codec[32];
     int32_t mindex;
     int32_t pt;
@@ -33,9 +34,12 @@ struct janus_track_info {
 
 struct janus_mountpoint_info {
     struct model_id id; /* its text is the caller's to copy */
+    const char *name,
+        *type; /* "live", "on demand"; NULL = not told, which a list never tells of the name */
     const char *description, *metadata;
     bool enabled;
-    bool complete; /* the secret was right, or none is needed: ports and viewers are told */
+    bool is_private; /* told to who has the secret, and in lists */
+    bool complete;   /* the secret was right, or none is needed: ports and viewers are told */
     int64_t viewers;
     char host[64]; /* the address it listens at, when it was asked for one; "" = any */
     unsigned n_tracks;

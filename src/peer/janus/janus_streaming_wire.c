@@ -158,7 +158,7 @@ char *janus_streaming_put_edit(const struct model_id *id, const char *secret,
 
 struct media_part {
     enum janus_media type;
-    char *mid, *codec, *host;
+    char *mid, *label, *codec, *host;
     int32_t mindex, pt;
     int64_t port, rtcp_port, port_2, port_3, age_ms;
     struct model_present present;
@@ -166,6 +166,7 @@ struct media_part {
 static const struct model_field media_part_fields[] = {
     MODEL_ENUM(struct media_part, type, janus_media_names, .required = true),
     MODEL_STRING(struct media_part, mid, .max = 63),
+    MODEL_STRING(struct media_part, label, .max = 65536),
     MODEL_STRING(struct media_part, codec, .max = 31),
     MODEL_STRING(struct media_part, host, .max = 63),
     MODEL_INT(struct media_part, mindex),
@@ -182,8 +183,8 @@ static const struct model media_part_model =
 
 struct mountpoint_part {
     struct model_id id;
-    char *description, *metadata;
-    bool enabled;
+    char *name, *type, *description, *metadata;
+    bool enabled, is_private;
     int64_t viewers;
     MODEL_ARRAY(struct media_part) media; /* info, list */
     MODEL_ARRAY(struct media_part) ports; /* create */
@@ -191,9 +192,12 @@ struct mountpoint_part {
 };
 static const struct model_field mountpoint_part_fields[] = {
     MODEL_ID(struct mountpoint_part, id, .required = true, .max = 255),
+    MODEL_STRING(struct mountpoint_part, name, .max = 65536),
+    MODEL_STRING(struct mountpoint_part, type, .max = 63),
     MODEL_STRING(struct mountpoint_part, description, .max = 65536),
     MODEL_STRING(struct mountpoint_part, metadata, .max = 65536),
     MODEL_BOOL(struct mountpoint_part, enabled, .def = "true"),
+    MODEL_BOOL(struct mountpoint_part, is_private),
     MODEL_INT(struct mountpoint_part, viewers),
     MODEL_LIST_STRUCT(struct mountpoint_part, media, &media_part_model, .max = JANUS_TRACKS_MAX),
     MODEL_LIST_STRUCT(struct mountpoint_part, ports, &media_part_model, .max = JANUS_TRACKS_MAX),
@@ -230,6 +234,7 @@ static void read_track(const struct media_part *p, struct janus_track_info *t)
         .age_ms = MODEL_HAS(&media_part_model, p, age_ms) ? p->age_ms : -1,
     };
     snprintf(t->mid, sizeof(t->mid), "%s", p->mid ? p->mid : "");
+    snprintf(t->label, sizeof(t->label), "%s", p->label ? p->label : "");
     snprintf(t->codec, sizeof(t->codec), "%s", p->codec ? p->codec : "");
 }
 
@@ -245,6 +250,9 @@ static void read_mountpoint(const struct mountpoint_part *p, struct janus_mountp
     const struct media_part *media = created ? p->ports.items : p->media.items;
     *info = (struct janus_mountpoint_info){
         .id = p->id,
+        .name = p->name,
+        .type = p->type,
+        .is_private = p->is_private,
         .description = p->description,
         .metadata = p->metadata,
         .enabled = p->enabled,
