@@ -26,7 +26,7 @@ struct world {
     char text[200];
     struct janus_track_info tracks[4];
     unsigned n_tracks, n;
-    bool exists, complete, enabled;
+    bool exists, complete, enabled, known;
     int64_t participant;
     unsigned joined, outs;
     char gone[64];
@@ -76,6 +76,8 @@ static void on_mountpoints(void *user, const struct janus_result *res,
     struct world *w = user;
     keep(w, res);
     w->n = n;
+    w->known = n > 0 && infos[0].is_private == false && strcmp(infos[0].type, "live") == 0 &&
+               infos[0].n_tracks > 0 && infos[0].tracks[0].label[0];
 }
 
 static void on_exists(void *user, const struct janus_result *res, bool exists)
@@ -96,6 +98,20 @@ static void on_forwarders(void *user, const struct janus_result *res,
     struct world *w = user;
     keep(w, res);
     w->n = n;
+}
+
+/* The example rooms of Janus' own may be there. */
+static void on_rooms(void *user, const struct janus_result *res,
+                     const struct janus_room_info *rooms, unsigned n)
+{
+    struct world *w = user;
+    keep(w, res);
+    w->known = false;
+    for (unsigned i = 0; i < n; i++) {
+        w->known = w->known || (rooms[i].room.num == 4321 && rooms[i].publishers_max == 4 &&
+                                strcmp(rooms[i].videocodec, "h264,vp8") == 0 &&
+                                !rooms[i].pin_required && !rooms[i].is_private);
+    }
 }
 
 static void on_participants(void *user, const struct janus_result *res,
@@ -128,10 +144,10 @@ static void connect_with(struct world *w, const char *secret)
     assert_non_null(w->j);
 }
 
-static void setup(struct world *w)
+static void setup_on(struct world *w, struct loop *l)
 {
     static const struct janus_handle_ops ops = {0};
-    *w = (struct world){.l = loop_new("test", LOOP_CONTROL)};
+    *w = (struct world){.l = l};
     w->real = real_janus_start(w->l);
     connect_with(w, "apis3cret");
     w->streaming = janus_handle_new(w->j, JANUS_STREAMING, &ops, w);
@@ -140,12 +156,22 @@ static void setup(struct world *w)
                         janus_handle_is_attached(w->room));
 }
 
-static void teardown(struct world *w)
+static void setup(struct world *w)
+{
+    setup_on(w, loop_new("test", LOOP_CONTROL));
+}
+
+static void disconnect(struct world *w)
 {
     w->streaming = janus_handle_free(w->streaming);
     w->room = janus_handle_free(w->room);
     w->j = janus_free(w->j);
     w->real = real_janus_stop(w->real);
+}
+
+static void teardown(struct world *w)
+{
+    disconnect(w);
     loop_free(w->l);
 }
 
@@ -186,6 +212,7 @@ static void test_a_mountpoint_lives_and_goes(void **state)
     assert_false(w.complete);
     ASK(&w, janus_streaming_list(w.streaming, NULL, on_mountpoints, &w));
     assert_int_equal(w.n, 1);
+    assert_true(w.known);
     ASK(&w, janus_streaming_enable(w.streaming, &m.id, "s3cret", false, on_done, &w));
     assert_int_equal(w.r, 0);
     ASK(&w, janus_streaming_info(w.streaming, &m.id, "s3cret", on_mountpoint, &w));
@@ -298,6 +325,8 @@ static void test_a_room_is_listened_to(void **state)
     assert_int_equal(w.code, JANUS_ROOM_NO_SUCH);
     make_room(&w, 4321);
     assert_int_equal(w.r, 0);
+    ASK(&w, janus_room_list(w.room, NULL, on_rooms, &w));
+    assert_true(w.known);
     make_room(&w, 4321);
     assert_int_equal(w.code, JANUS_ROOM_EXISTS);
     RUN_UNTIL(w.l, w.joined == 1);
@@ -361,6 +390,33 @@ static void test_it_comes_back_after_a_crash(void **state)
     teardown(&w);
 }
 
+static void test_servers_side_by_side(void **state)
+{
+    struct world a;
+    struct world b;
+    setup(&a);
+    setup_on(&b, a.l);
+    struct janus_mountpoint m = mountpoint(camera);
+    ASK(&a, janus_streaming_create(a.streaming, &m, on_mountpoint, &a));
+    assert_int_equal(a.r, 0);
+    ASK(&b, janus_streaming_list(b.streaming, NULL, on_mountpoints, &b));
+    assert_int_equal(b.n, 0);
+    real_janus_kill(a.real);
+    RUN_UNTIL(a.l, a.downs >= 1);
+    ASK(&b, janus_streaming_create(b.streaming, &m, on_mountpoint, &b));
+    assert_int_equal(b.r, 0);
+    assert_int_equal(b.ups, 1);
+    real_janus_again(a.real);
+    RUN_UNTIL(a.l, a.ups == 2 && janus_handle_is_attached(a.streaming));
+    ASK(&a, janus_streaming_list(a.streaming, NULL, on_mountpoints, &a));
+    assert_int_equal(a.n, 0);
+    ASK(&b, janus_streaming_list(b.streaming, NULL, on_mountpoints, &b));
+    assert_int_equal(b.n, 1);
+    model_done(&janus_mountpoint_model, &m);
+    disconnect(&b);
+    teardown(&a);
+}
+
 static void test_a_wrong_secret_is_told(void **state)
 {
     struct world w = {.l = loop_new("test", LOOP_CONTROL)};
@@ -381,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_a_room_is_listened_to),
         cmocka_unit_test(test_a_forward_that_makes_nothing_is_a_failure),
         cmocka_unit_test(test_it_comes_back_after_a_crash),
+        cmocka_unit_test(test_servers_side_by_side),
         cmocka_unit_test(test_a_wrong_secret_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
