@@ -49,6 +49,18 @@ static inline void list_remove(struct list *n)
     list_init(n);
 }
 
+/* All entries of from go to the end of to. */
+static inline void list_append_all(struct list *to, struct list *from)
+{
+    if (!list_empty(from)) {
+        from->next->prev = to->prev;
+        to->prev->next = from->next;
+        from->prev->next = to;
+        to->prev = from->prev;
+        list_init(from);
+    }
+}
+
 #define LIST_ENTRY(ptr, type, member) CONTAINER_OF(ptr, type, member)
 
 /* it is a struct list *; the SAFE form allows removing (and freeing) the current entry only. */

@@ -77,6 +77,15 @@ struct model_id {
     char *str;
 };
 
+/* A deep copy; ret is overwritten. Free with model_id_done(), which leaves none. */
+void model_id_copy(struct model_id *ret, const struct model_id *id);
+void model_id_done(struct model_id *id);
+/* 7 and "7" differ; none equals none. */
+bool model_id_equal(const struct model_id *a, const struct model_id *b);
+/* For people: the number, or its own text, "" for none; buf holds MODEL_ID_TEXT_MAX. */
+#define MODEL_ID_TEXT_MAX 24
+const char *model_id_text(const struct model_id *id, char *buf);
+
 /* Names of an enum, ended by a NULL name. The first name of a value is written, further ones are read as well. */
 struct model_enum {
     const char *name;
@@ -329,7 +338,8 @@ struct model_parse_opts {
     unsigned max_depth;  /* 32 */
     unsigned max_values; /* 65536 values and keys in the whole document */
     bool client;         /* from an API client: read-only fields are skipped */
-    bool null_absent;    /* null counts as absent everywhere, as it does in YAML: what Python's None becomes */
+    bool
+        null_absent; /* null counts as absent everywhere, as it does in YAML: what Python's None becomes */
     /* Stored documents: turns the sealed text of a SEALED field into clear text (malloc'd). NULL = as it stands. */
     int (*unseal)(void *user, const struct model_field *f, const char *sealed, char **ret_clear,
                   struct error *err);

@@ -4,7 +4,7 @@
  * source and relay needs. In front of them the request is brought into one form; after them comes what Janus must not be
  * sent (specs/janus-obs-reference.md 0 and 1.7), which peer/janus knows.
  */
-#include "service/broadcast/broadcast_private.h"
+#include "service/broadcast/broadcast_check.h"
 
 #include "base/mem.h"
 #include "peer/ffmpeg/ffmpeg.h"

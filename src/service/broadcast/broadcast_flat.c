@@ -3,7 +3,7 @@
  * What streaming_utils 1.0.0 wrote flat in the request (video_port, audio_pt, mountpoint_id...) becomes mountpoint_spec. Media
  * that are listed count; 1.0.0 writes its defaults beside them.
  */
-#include "service/broadcast/broadcast_private.h"
+#include "service/broadcast/broadcast_check.h"
 
 #include "base/mem.h"
 
@@ -17,17 +17,10 @@
 
 /* ---- ids that stand in two places ---- */
 
-static bool same_id(const struct model_id *a, const struct model_id *b)
-{
-    return a->kind == b->kind && a->num == b->num &&
-           (a->kind != MODEL_ID_STR || strcmp(a->str, b->str) == 0);
-}
-
 static void copy_id(struct model_id *to, const struct model_id *from)
 {
-    free(to->str);
-    *to = *from;
-    to->str = from->str ? mem_strdup(from->str) : NULL;
+    model_id_done(to);
+    model_id_copy(to, from);
 }
 
 int broadcast_unite_ids(struct model_id *a, struct model_id *b, const char *where,
@@ -38,7 +31,7 @@ int broadcast_unite_ids(struct model_id *a, struct model_id *b, const char *wher
     } else if (b->kind == MODEL_ID_NONE) {
         copy_id(b, a);
     }
-    return same_id(a, b) ? 0 : error_set(err, -EINVAL, where, "is not the one of %s", other);
+    return model_id_equal(a, b) ? 0 : error_set(err, -EINVAL, where, "is not the one of %s", other);
 }
 
 /* ---- the flat fields of 1.0.0 ---- */

@@ -236,6 +236,7 @@ struct broadcast_room_response {
     char *raw;
     struct model_present present;
 };
+extern const struct model broadcast_room_response_model;
 struct broadcast_mountpoint_response {
     bool exists;
     struct model_id id;
@@ -245,6 +246,7 @@ struct broadcast_mountpoint_response {
     char *raw;
     struct model_present present;
 };
+extern const struct model broadcast_mountpoint_response_model;
 struct broadcast_forwarder {
     int64_t stream_id;
     enum janus_media type;
@@ -254,12 +256,14 @@ struct broadcast_forwarder {
     int32_t substream;
     struct model_present present;
 };
+extern const struct model broadcast_forwarder_model;
 struct broadcast_forward_response {
     struct model_id room, publisher_id;
     char *publisher_display;
     MODEL_ARRAY(struct broadcast_forwarder) forwarders;
     char *raw;
 };
+extern const struct model broadcast_forward_response_model;
 
 struct broadcast_relay_info {
     enum broadcast_relay kind;
@@ -272,6 +276,7 @@ struct broadcast_relay_info {
     MODEL_ARRAY(struct endpoint) endpoints;
     struct model_present present;
 };
+extern const struct model broadcast_relay_info_model;
 struct broadcast_srs_info {
     char *rtmp_url, *app;
     char *publish_url; /* of srs_ingest_publish_url(), redacted */
@@ -279,11 +284,13 @@ struct broadcast_srs_info {
     char *obs_output;  /* "started", "stopped"... */
     bool builtin;      /* our own ingest stands in */
 };
+extern const struct model broadcast_srs_info_model;
 struct broadcast_queue_info {
     enum broadcast_queue queue_kind;
     char *queue, *job_id, *consumer;
     int64_t attempt;
 };
+extern const struct model broadcast_queue_info_model;
 
 /* How a publisher or viewer comes in: source kinds frontend_owned and browser_webrtc. No secrets: they are the caller's own. */
 struct broadcast_join {
@@ -297,6 +304,7 @@ struct broadcast_join {
     struct model_id mountpoint; /* what viewers watch */
     bool mountpoint_pin_required;
 };
+extern const struct model broadcast_join_model;
 
 struct broadcast_media_health {
     char *mid;
@@ -304,6 +312,7 @@ struct broadcast_media_health {
     int64_t age_ms; /* since the last packet */
     struct model_present present;
 };
+extern const struct model broadcast_media_health_model;
 /* Of this broadcast alone. A fact that was not asked for is absent. */
 struct broadcast_health {
     bool healthy;
@@ -352,6 +361,9 @@ extern const struct model broadcast_result_list_model; /* for the schema */
 /* The warnings of r->request, once each, after those that are there. */
 void broadcast_result_warn(struct broadcast_result *r);
 void broadcast_result_add_warning(struct broadcast_result *r, const char *text);
+/* Lists what is left at the peer; once for each kind. */
+void broadcast_result_keep(struct broadcast_result *r, const char *kind, const struct model_id *id,
+                           const char *peer, const char *why);
 
 /*
  * A reply of Janus fit to be kept and shown, to be freed: values of secret, pin, admin_key, passwords, tokens, keys and URLs

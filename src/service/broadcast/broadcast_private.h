@@ -1,10 +1,154 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What the files of the check share. */
-#include "service/broadcast/broadcast_models.h"
+/*
+ * Shared inside service/broadcast: one broadcast, its record, and what step kinds need of it. A step kind is one file,
+ * step_x.c; which steps a request takes stands in broadcast_plan.c.
+ */
+#include "base/list.h"
+#include "base/map.h"
+#include "service/broadcast/broadcast.h"
 
-/* One id that stands in two places: either may be absent, then both are the one that is there. -EINVAL when they differ. */
-int broadcast_unite_ids(struct model_id *a, struct model_id *b, const char *where,
-                        const char *other, struct error *err);
-/* The flat fields of 1.0.0 into mountpoint_spec; clears them and sets the warnings. */
-int broadcast_flat_map(struct broadcast_request *r, struct error *err);
+/* What later steps read. */
+enum {
+    FACT_ROOM = 1 << 0,       /* result.room_response */
+    FACT_PUBLISHER = 1 << 1,  /* feed */
+    FACT_MOUNTPOINT = 1 << 2, /* result.mountpoint_response */
+    FACT_SOURCE = 1 << 3,     /* source_path: a stream in the engine */
+    FACT_FORWARD = 1 << 4,    /* result.forward_response */
+};
+
+/* A step in the record. */
+struct step_record {
+    char *name;
+    char *state; /* of runner.h */
+    bool acted, ours, kept;
+    char *reason;
+};
+
+/* What is written down: the result, as it is shown, and what only we need to know. */
+struct broadcast_record {
+    struct broadcast_result result;
+    MODEL_ARRAY(struct step_record) steps;
+    struct obs_service obs_previous; /* what to put back */
+    bool was_up;
+    bool suspended; /* undone for a restart of ours: to be started again */
+    bool ending;    /* a stop was asked for, or a failure ended it */
+};
+extern const struct model broadcast_record_model;
+
+struct broadcast {
+    struct list node; /* of the service, in order */
+    struct broadcasts *service;
+    struct broadcast_record record;
+    struct runner runner;
+    struct list watches;
+    struct janus_feed *feed; /* FACT_PUBLISHER; NULL = not there */
+    struct error failure;    /* why it ended by itself; code 0: it was asked to */
+    bool restart;            /* up again when it is down */
+    bool write_again;        /* what is being written is old already */
+    bool runner_waits;       /* for what is to be written next */
+    bool runner_next;        /* for what is being written */
+    struct store_op *op;     /* the write under way */
+    struct loop_task save;
+    struct loop_timer *debts;
+    unsigned debt_tries;
+};
+
+struct broadcasts {
+    struct broadcasts_config config;
+    struct list all; /* in the order they were made */
+    struct map by_id;
+    struct loop_timer *tidy;
+    struct loop_timer *deadline; /* of leaving */
+    struct loop_task look;       /* whether all have left */
+    bool leaving;
+    enum broadcasts_leave how;
+    void (*left)(void *user);
+    void *left_user;
+    uint64_t started, failed, healed;
+};
+
+/* ---- for step kinds ---- */
+
+static inline struct broadcast *broadcast_of(const struct step *s)
+{
+    return CONTAINER_OF(s->runner, struct broadcast, runner);
+}
+static inline const struct broadcast_request *request_of(const struct step *s)
+{
+    return &broadcast_of(s)->record.result.request;
+}
+
+/*
+ * A step that talks to a Janus server: gets it, waits for it. Embedded after struct step; call is the one request under way.
+ */
+struct janus_step {
+    struct step step;
+    struct janus_server *server;
+    struct janus_server_user use;
+    struct janus_call *call;
+    void (*when_ready)(struct step *s); /* what waits for the server */
+};
+#define JANUS_STEP(s) CONTAINER_OF((s), struct janus_step, step)
+/* Calls next once the server is ready, perhaps at once. */
+void janus_step_ready(struct step *s, void (*next)(struct step *s));
+/* Forgets the call and the wait. */
+void janus_step_drop(struct step *s);
+/* Janus knows no such thing (any more): codes of both plugins. */
+bool janus_says_gone(const struct janus_result *res);
+/*
+ * A start was answered with an error: step_failed() with the peer's words, or step_unsure() when the answer is missing and it
+ * may have had an effect.
+ */
+void janus_step_fail(struct step *s, const struct janus_result *res, const char *what);
+/* An undo was answered: done, gone already, or a debt. */
+void janus_step_undone(struct step *s, const struct janus_result *res);
+
+extern const struct step_kind step_room;
+extern const struct step_kind step_mountpoint;
+extern const struct step_kind step_publisher;
+extern const struct step_kind step_forward;
+extern const struct step_kind step_relay;  /* ffmpeg, gstreamer */
+extern const struct step_kind step_pull;   /* RTMP of another server into the engine */
+extern const struct step_kind step_sender; /* builtin */
+extern const struct step_kind step_obs;
+
+/* Adds the steps that the request takes; -EINVAL, -ENOENT. */
+int broadcast_plan(struct broadcast *b, struct error *err);
+/* What a viewer's list tells of it: {"mast":"ID"}; to be freed. */
+char *broadcast_marker(const struct broadcast *b);
+
+/* A copy of feed, NULL: it is not there. */
+void broadcast_set_feed(struct broadcast *b, const struct janus_feed *feed);
+
+/* ---- broadcast_health.c: facts of checks ---- */
+struct broadcast_health *broadcast_health(struct broadcast *b);
+void broadcast_health_media(struct broadcast *b, const struct janus_mountpoint_info *info);
+void broadcast_health_forwarders(struct broadcast *b, unsigned there, unsigned expected);
+/* Steps and health of the result, as they are now. */
+void broadcast_refresh(struct broadcast *b);
+
+/* ---- broadcast_record.c ---- */
+/* Writes it down soon; what is written meanwhile goes in one. */
+void broadcast_save(struct broadcast *b);
+void broadcast_save_now(struct loop_task *t); /* b->save runs it */
+/* Takes its document out of the store. */
+void broadcast_erase(struct broadcast *b);
+
+/* ---- broadcast.c ---- */
+/* Takes request over; its steps are planned, nothing runs. NULL and err. */
+struct broadcast *broadcast_new(struct broadcasts *s, struct broadcast_request *request,
+                                const char *id, struct error *err);
+/* Takes the record of the store over, and puts the steps where they were. */
+struct broadcast *broadcast_from_record(struct broadcasts *s, struct broadcast_record *record,
+                                        struct error *err);
+void broadcast_free(struct broadcast *b);
+/* The state that its steps have, told when it is another than before. */
+void broadcast_look(struct broadcast *b);
+bool broadcast_is_live(const struct broadcast *b);
+/* events and the observer; data: JSON text of an object's members beside id and state, NULL = none. */
+void broadcast_emit(struct broadcast *b, const char *type, const char *more);
+
+/* ---- broadcasts.c ---- */
+/* It ended, or was written down: all may have left. */
+void broadcasts_changed(struct broadcasts *s);

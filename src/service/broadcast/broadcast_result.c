@@ -83,7 +83,7 @@ static const struct model_field room_response_fields[] = {
     MODEL_BOOL(struct broadcast_room_response, permanent),
     RAW_REPLY(broadcast_room_response),
 };
-static const struct model room_response_model =
+const struct model broadcast_room_response_model =
     MODEL("BroadcastRoomResponse", struct broadcast_room_response, room_response_fields,
           TOLD(broadcast_room_response));
 
@@ -98,7 +98,7 @@ static const struct model_field mountpoint_response_fields[] = {
                       .max = TRACKS_MAX),
     RAW_REPLY(broadcast_mountpoint_response),
 };
-static const struct model mountpoint_response_model =
+const struct model broadcast_mountpoint_response_model =
     MODEL("BroadcastMountpointResponse", struct broadcast_mountpoint_response,
           mountpoint_response_fields, TOLD(broadcast_mountpoint_response));
 
@@ -110,17 +110,17 @@ static const struct model_field forwarder_fields[] = {
     MODEL_INT(struct broadcast_forwarder, pt, .max = 127),
     MODEL_INT(struct broadcast_forwarder, substream, .max = 7),
 };
-static const struct model forwarder_model = MODEL("BroadcastForwarder", struct broadcast_forwarder,
-                                                  forwarder_fields, TOLD(broadcast_forwarder));
+const struct model broadcast_forwarder_model = MODEL(
+    "BroadcastForwarder", struct broadcast_forwarder, forwarder_fields, TOLD(broadcast_forwarder));
 static const struct model_field forward_response_fields[] = {
     MODEL_ID(struct broadcast_forward_response, room, .max = 255),
     MODEL_ID(struct broadcast_forward_response, publisher_id, .max = 255),
     MODEL_STRING(struct broadcast_forward_response, publisher_display, .max = TEXT_MAX),
-    MODEL_LIST_STRUCT(struct broadcast_forward_response, forwarders, &forwarder_model,
+    MODEL_LIST_STRUCT(struct broadcast_forward_response, forwarders, &broadcast_forwarder_model,
                       .max = 4 * TRACKS_MAX),
     RAW_REPLY(broadcast_forward_response),
 };
-static const struct model forward_response_model =
+const struct model broadcast_forward_response_model =
     MODEL("BroadcastForwardResponse", struct broadcast_forward_response, forward_response_fields,
           .unknown = MODEL_IGNORE);
 
@@ -136,7 +136,7 @@ static const struct model_field relay_info_fields[] = {
     MODEL_STRING(struct broadcast_relay_info, last_error, .max = TEXT_MAX),
     MODEL_LIST_STRUCT(struct broadcast_relay_info, endpoints, &endpoint_model, .max = TRACKS_MAX),
 };
-static const struct model relay_info_model =
+const struct model broadcast_relay_info_model =
     MODEL("BroadcastRelayInfo", struct broadcast_relay_info, relay_info_fields,
           TOLD(broadcast_relay_info));
 
@@ -151,7 +151,7 @@ static const struct model_field srs_info_fields[] = {
     MODEL_STRING(struct broadcast_srs_info, obs_output, .max = 63),
     MODEL_BOOL(struct broadcast_srs_info, builtin, .doc = "Our own ingest, no other server."),
 };
-static const struct model srs_info_model =
+const struct model broadcast_srs_info_model =
     MODEL("BroadcastSrsInfo", struct broadcast_srs_info, srs_info_fields, .unknown = MODEL_IGNORE);
 
 static const struct model_field queue_info_fields[] = {
@@ -161,7 +161,7 @@ static const struct model_field queue_info_fields[] = {
     MODEL_STRING(struct broadcast_queue_info, consumer, .max = 255),
     MODEL_INT(struct broadcast_queue_info, attempt),
 };
-static const struct model queue_info_model = MODEL(
+const struct model broadcast_queue_info_model = MODEL(
     "BroadcastQueueInfo", struct broadcast_queue_info, queue_info_fields, .unknown = MODEL_IGNORE);
 
 static const struct model_field join_fields[] = {
@@ -175,7 +175,7 @@ static const struct model_field join_fields[] = {
     MODEL_ID(struct broadcast_join, mountpoint, .max = 255),
     MODEL_BOOL(struct broadcast_join, mountpoint_pin_required),
 };
-static const struct model join_model =
+const struct model broadcast_join_model =
     MODEL("BroadcastJoin", struct broadcast_join, join_fields, .unknown = MODEL_IGNORE,
           .doc = "How a publisher comes in, and what viewers watch.");
 
@@ -184,7 +184,7 @@ static const struct model_field media_health_fields[] = {
     MODEL_ENUM(struct broadcast_media_health, type, janus_media_names, .required = true),
     MODEL_INT(struct broadcast_media_health, age_ms, .doc = "Since the last packet."),
 };
-static const struct model media_health_model =
+const struct model broadcast_media_health_model =
     MODEL("BroadcastMediaHealth", struct broadcast_media_health, media_health_fields,
           TOLD(broadcast_media_health));
 static const struct model_field health_fields[] = {
@@ -195,7 +195,8 @@ static const struct model_field health_fields[] = {
     MODEL_INT(struct broadcast_health, viewers),
     MODEL_INT(struct broadcast_health, forwarders),
     MODEL_INT(struct broadcast_health, forwarders_expected),
-    MODEL_LIST_STRUCT(struct broadcast_health, media, &media_health_model, .max = TRACKS_MAX),
+    MODEL_LIST_STRUCT(struct broadcast_health, media, &broadcast_media_health_model,
+                      .max = TRACKS_MAX),
     MODEL_BOOL(struct broadcast_health, publisher, .doc = "It is there."),
     MODEL_STRING(struct broadcast_health, relay, .max = 63),
     MODEL_DOUBLE(struct broadcast_health, relay_speed, .doc = "1 is real time."),
@@ -211,14 +212,14 @@ static const struct model_field result_fields[] = {
     MODEL_ENUM(R, state, broadcast_state_names, .required = true),
     MODEL_STRING(R, reason, .max = TEXT_MAX),
     MODEL_STRUCT(R, request, &broadcast_request_model),
-    MODEL_OPT(R, room_response, &room_response_model),
-    MODEL_OPT(R, mountpoint_response, &mountpoint_response_model),
-    MODEL_OPT(R, forward_response, &forward_response_model),
-    MODEL_OPT(R, relay_info, &relay_info_model),
-    MODEL_OPT(R, srs_info, &srs_info_model),
-    MODEL_OPT(R, queue_info, &queue_info_model),
+    MODEL_OPT(R, room_response, &broadcast_room_response_model),
+    MODEL_OPT(R, mountpoint_response, &broadcast_mountpoint_response_model),
+    MODEL_OPT(R, forward_response, &broadcast_forward_response_model),
+    MODEL_OPT(R, relay_info, &broadcast_relay_info_model),
+    MODEL_OPT(R, srs_info, &broadcast_srs_info_model),
+    MODEL_OPT(R, queue_info, &broadcast_queue_info_model),
     MODEL_OPT(R, health, &broadcast_health_model),
-    MODEL_OPT(R, join, &join_model),
+    MODEL_OPT(R, join, &broadcast_join_model),
     MODEL_STRING(R, note, .max = TEXT_MAX),
     MODEL_LIST_STRING(R, warnings, .max = WARNINGS_MAX),
     MODEL_LIST_STRUCT(R, steps, &broadcast_step_view_model, .max = STEPS_MAX),
@@ -251,6 +252,21 @@ void broadcast_result_add_warning(struct broadcast_result *r, const char *text)
     r->warnings.items =
         mem_realloc(r->warnings.items, (r->warnings.len + 1) * sizeof(*r->warnings.items));
     r->warnings.items[r->warnings.len++] = mem_strdup(text);
+}
+
+void broadcast_result_keep(struct broadcast_result *r, const char *kind, const struct model_id *id,
+                           const char *peer, const char *why)
+{
+    for (size_t i = 0; i < r->kept.len; i++) {
+        if (strcmp(r->kept.items[i].kind, kind) == 0) {
+            return;
+        }
+    }
+    r->kept.items = mem_realloc(r->kept.items, (r->kept.len + 1) * sizeof(*r->kept.items));
+    struct broadcast_kept *k = &r->kept.items[r->kept.len++];
+    *k = (struct broadcast_kept){
+        .kind = mem_strdup(kind), .peer = peer ? mem_strdup(peer) : NULL, .why = mem_strdup(why)};
+    model_id_copy(&k->id, id);
 }
 
 void broadcast_result_warn(struct broadcast_result *r)

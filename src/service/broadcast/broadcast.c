@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One broadcast: its life from a request or a record to its end, the state that its steps add up to, what is told of it. */
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "service/broadcast/broadcast_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+LOG_TOPIC(topic, "broadcast");
+
+static struct broadcast_result *result_of(struct broadcast *b)
+{
+    return &b->record.result;
+}
+
+const char *broadcast_id(const struct broadcast *b)
+{
+    return b->record.result.broadcast_id;
+}
+
+enum broadcast_state broadcast_state(const struct broadcast *b)
+{
+    return b->record.result.state;
+}
+
+bool broadcast_is_live(const struct broadcast *b)
+{
+    return broadcast_state(b) != BROADCAST_STOPPED && broadcast_state(b) != BROADCAST_FAILED;
+}
+
+unsigned broadcast_debts(const struct broadcast *b)
+{
+    return runner_debts(&b->runner);
+}
+
+char *broadcast_marker(const struct broadcast *b)
+{
+    struct out o = {0};
+    struct json j = json_init(&o);
+    json_object_begin(&j);
+    json_put_str(&j, "mast", broadcast_id(b));
+    json_object_end(&j);
+    return out_take_str(&o);
+}
+
+void broadcast_set_feed(struct broadcast *b, const struct janus_feed *feed)
+{
+    if (b->feed) {
+        model_id_done(&b->feed->id);
+        free((char *)b->feed->display);
+        free(b->feed);
+        b->feed = NULL;
+    }
+    if (feed) {
+        b->feed = mem_memdup(feed, sizeof(*feed));
+        model_id_copy(&b->feed->id, &feed->id);
+        b->feed->display = mem_strdup(feed->display ? feed->display : "");
+    }
+}
+
+/* ---- what is told ---- */
+
+void broadcast_emit(struct broadcast *b, const char *type, const char *more)
+{
+    const struct broadcasts_config *c = &b->service->config;
+    const struct broadcast_result *res = result_of(b);
+    _cleanup_(out_done) struct out o = {0};
+    _cleanup_free_ char *resource = mem_printf("broadcasts/%s", broadcast_id(b));
+    struct json j = json_init(&o);
+    json_object_begin(&j);
+    json_put_str(&j, "broadcast_id", broadcast_id(b));
+    json_put_str(&j, "state", model_enum_name(broadcast_state_names, (int)res->state));
+    json_put_str(&j, "source_kind",
+                 model_enum_name(broadcast_source_names, (int)res->request.source_kind));
+    if (res->reason) {
+        json_put_str(&j, "reason", res->reason);
+    }
+    if (more) {
+        out_printf(&o, ",%s", more);
+    }
+    json_object_end(&j);
+    if (c->events) {
+        events_emit(c->events, clock_wall_ns(), type, resource, out_str(&o));
+    }
+    if (c->observer.on_event) {
+        c->observer.on_event(c->observer.user, type, broadcast_id(b), out_str(&o));
+    }
+}
+
+static void tell_watches(struct broadcast *b)
+{
+    LIST_FOREACH_SAFE (it, &b->watches) {
+        struct broadcast_watch *w = LIST_ENTRY(it, struct broadcast_watch, node);
+        w->on_change(w, b);
+    }
+}
+
+/* ---- states ---- */
+
+/* The first step that keeps it from being well, and what that makes of the whole. */
+static enum broadcast_state look_at_steps(const struct broadcast *b, const struct step **ret)
+{
+    const struct runner *r = &b->runner;
+    const struct step *waits = NULL;
+    const struct step *sick = NULL;
+    const struct step *redone = NULL;
+    *ret = NULL;
+    for (unsigned i = 0; i < r->n; i++) {
+        const struct step *s = r->steps[i];
+        switch (s->state) {
+        case STEP_UP:
+            sick = sick || !s->sick ? sick : s;
+            break;
+        case STEP_WAITING:
+            waits = waits ? waits : s;
+            break;
+        default:
+            /* One that cannot begin because another waits is no trouble of its own. */
+            redone = redone || waits ? redone : s;
+            break;
+        }
+    }
+    if (!r->was_up) {
+        *ret = redone ? redone : waits;
+        return BROADCAST_STARTING;
+    }
+    *ret = redone ? redone : waits ? waits : sick;
+    return redone ? BROADCAST_RESTARTING : *ret ? BROADCAST_DEGRADED : BROADCAST_RUNNING;
+}
+
+static void set_reason(struct broadcast *b, const char *where, const char *text)
+{
+    struct broadcast_result *res = result_of(b);
+    free(res->reason);
+    res->reason =
+        text ? (where && where[0] ? mem_printf("%s: %s", where, text) : mem_strdup(text)) : NULL;
+}
+
+static const char *const event_types[BROADCAST_STATE_N] = {
+    [BROADCAST_STARTING] = "broadcast_starting", [BROADCAST_RUNNING] = "broadcast_running",
+    [BROADCAST_DEGRADED] = "broadcast_degraded", [BROADCAST_RESTARTING] = "broadcast_restarting",
+    [BROADCAST_STOPPING] = "broadcast_stopping", [BROADCAST_STOPPED] = "broadcast_stopped",
+    [BROADCAST_FAILED] = "broadcast_failed",
+};
+
+/* The one place where a state changes. */
+static void set_state(struct broadcast *b, enum broadcast_state state)
+{
+    struct broadcast_result *res = result_of(b);
+    enum broadcast_state old = res->state;
+    int64_t now = clock_wall_ns();
+    res->state = state;
+    res->changed_at = now;
+    if (state == BROADCAST_RUNNING && !res->started_at) {
+        res->started_at = now;
+    }
+    res->restarts += state == BROADCAST_RESTARTING;
+    b->service->healed += old == BROADCAST_RESTARTING && state == BROADCAST_RUNNING;
+    if (state == BROADCAST_STOPPED || state == BROADCAST_FAILED) {
+        res->ended_at = now;
+        b->service->failed += state == BROADCAST_FAILED;
+    }
+    if (state == BROADCAST_FAILED) {
+        log_error("broadcast %s: failed: %s", broadcast_id(b), res->reason ? res->reason : "");
+    } else {
+        log_info("broadcast %s: %s%s%s", broadcast_id(b),
+                 model_enum_name(broadcast_state_names, (int)state), res->reason ? ": " : "",
+                 res->reason ? res->reason : "");
+    }
+    broadcast_refresh(b);
+    broadcast_emit(b, event_types[state], NULL);
+    broadcast_save(b);
+    broadcasts_changed(b->service);
+}
+
+void broadcast_look(struct broadcast *b)
+{
+    struct broadcast_result *res = result_of(b);
+    const struct step *why = NULL;
+    enum broadcast_state state;
+    if (!broadcast_is_live(b)) {
+        return;
+    }
+    if (b->runner.up) {
+        state = look_at_steps(b, &why);
+        set_reason(b, why ? why->kind->name : NULL, why ? why->reason : NULL);
+    } else {
+        state = BROADCAST_STOPPING;
+        set_reason(b, b->failure.where, b->failure.code ? b->failure.text : NULL);
+    }
+    if (state != res->state) {
+        set_state(b, state);
+    }
+    tell_watches(b);
+}
+
+/* ---- what the runner says ---- */
+
+static void on_commit(void *user)
+{
+    struct broadcast *b = user;
+    b->runner_waits = true;
+    broadcast_save(b);
+}
+
+static void on_changed(void *user)
+{
+    broadcast_look(user);
+}
+
+static void on_failed(void *user, const struct step *s, const char *phase, const struct error *err)
+{
+    struct broadcast *b = user;
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    /* The seed's name for what goes wrong while cleaning up at Janus. */
+    bool cleanup = strcmp(phase, "stop") == 0 && strcmp(s->kind->peer, "janus") == 0;
+    json_put_str(&j, "phase", cleanup ? "janus_cleanup" : phase);
+    json_put_str(&j, "step", s->kind->name);
+    json_put_str(&j, "error", err->text);
+    log_warn("broadcast %s: %s of %s: %s", broadcast_id(b), phase, s->kind->name, err->text);
+    broadcast_emit(b, "broadcast_error", out_str(&o));
+    if (b->runner.failed == NULL && strcmp(phase, "start") == 0) {
+        b->failure = *err; /* counts if it is the one that ends the run */
+        snprintf(b->failure.where, sizeof(b->failure.where), "%s", s->kind->name);
+    }
+}
+
+static void on_undone(void *user, const struct step *s)
+{
+    struct broadcast *b = user;
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    json_put_str(&j, "step", s->kind->name);
+    bool janus = strcmp(s->kind->peer, "janus") == 0;
+    broadcast_emit(b, janus ? "janus_resource_closed" : "resource_closed", out_str(&o));
+}
+
+static void note_kept(struct broadcast *b)
+{
+    struct broadcast_result *res = result_of(b);
+    for (unsigned i = 0; i < b->runner.n; i++) {
+        const struct step *s = b->runner.steps[i];
+        bool room = s->kind == &step_room;
+        if (s->state != STEP_KEPT || (!room && s->kind != &step_mountpoint)) {
+            continue;
+        }
+        const struct model_id *id =
+            room ? &res->room_response->room : &res->mountpoint_response->id;
+        broadcast_result_keep(res, s->kind->name, id, res->request.janus,
+                              s->ours ? "owned_by_app is false" : "it was there before");
+    }
+}
+
+static void on_debts(void *user)
+{
+    struct broadcast *b = user;
+    b->debt_tries++;
+    broadcast_settle(b);
+}
+
+static void schedule_debts(struct broadcast *b)
+{
+    unsigned ms = b->service->config.debt_ms ? b->service->config.debt_ms : 30000;
+    if (broadcast_debts(b) == 0) {
+        b->debts = loop_timer_free(b->debts);
+        b->debt_tries = 0;
+        return;
+    }
+    if (!b->debts) {
+        b->debts = loop_timer_new(b->service->config.control, on_debts, b);
+    }
+    unsigned tries = MIN(b->debt_tries, 20u);
+    loop_timer_start(b->debts, (uint64_t)ms * (tries + 1));
+}
+
+static void on_ended(void *user)
+{
+    struct broadcast *b = user;
+    bool live = broadcast_is_live(b);
+    schedule_debts(b);
+    if (b->restart && broadcast_debts(b) == 0) {
+        b->restart = false;
+        b->failure.code = 0;
+        b->runner.was_up = false;
+        runner_up(&b->runner);
+        broadcast_look(b);
+        return;
+    }
+    if (b->service->leaving && b->service->how == BROADCASTS_SUSPEND && !b->failure.code) {
+        b->record.suspended = true;
+        broadcast_save(b);
+    } else if (live) {
+        note_kept(b);
+        set_reason(b, b->failure.where, b->failure.code ? b->failure.text : NULL);
+        set_state(b, b->failure.code ? BROADCAST_FAILED : BROADCAST_STOPPED);
+    } else {
+        broadcast_save(b); /* debts were paid, or tried again */
+    }
+    tell_watches(b);
+    broadcasts_changed(b->service);
+}
+
+static const struct runner_ops runner_ops = {
+    .commit = on_commit,
+    .changed = on_changed,
+    .failed = on_failed,
+    .undone = on_undone,
+    .ended = on_ended,
+};
+
+/* ---- life ---- */
+
+static struct broadcast *alloc(struct broadcasts *s)
+{
+    struct broadcast *b = mem_new(struct broadcast);
+    b->service = s;
+    list_init(&b->node);
+    list_init(&b->watches);
+    loop_task_init(&b->save, broadcast_save_now);
+    runner_init(&b->runner, s->config.control, &runner_ops, b, &s->config.pace);
+    return b;
+}
+
+struct broadcast *broadcast_new(struct broadcasts *s, struct broadcast_request *request,
+                                const char *id, struct error *err)
+{
+    struct broadcast *b = alloc(s);
+    model_init(&broadcast_record_model, &b->record);
+    struct broadcast_result *res = result_of(b);
+    model_done(&broadcast_request_model, &res->request);
+    res->request = *request;
+    *request = (struct broadcast_request){0};
+    free(res->broadcast_id);
+    res->broadcast_id = mem_strdup(id);
+    res->state = BROADCAST_STARTING;
+    res->created_at = res->changed_at = clock_wall_ns();
+    broadcast_result_warn(res);
+    if (broadcast_plan(b, err) < 0) {
+        broadcast_free(b);
+        return NULL;
+    }
+    return b;
+}
+
+/* What a state of before means now: children are gone, and of what is outside nobody knows. */
+static enum step_state state_again(const struct step *s, const struct step_record *rec)
+{
+    int state = step_state_parse(rec->state);
+    switch (state) {
+    case STEP_IDLE:
+    case STEP_KEPT:
+        return (enum step_state)state;
+    case STEP_DEBT:
+        return STEP_DEBT;
+    default:
+        return s->kind->adopt ? STEP_UNSURE : STEP_IDLE;
+    }
+}
+
+static void place_steps(struct broadcast *b)
+{
+    for (size_t i = 0; i < b->record.steps.len; i++) {
+        const struct step_record *rec = &b->record.steps.items[i];
+        struct step *s = runner_find(&b->runner, rec->name);
+        if (s) {
+            s->state = state_again(s, rec);
+            s->acted = rec->acted;
+            s->ours = rec->ours;
+            s->kept = rec->kept;
+            s->reason = rec->reason ? mem_strdup(rec->reason) : NULL;
+        }
+    }
+}
+
+struct broadcast *broadcast_from_record(struct broadcasts *s, struct broadcast_record *record,
+                                        struct error *err)
+{
+    struct broadcast *b = alloc(s);
+    b->record = *record;
+    *record = (struct broadcast_record){0};
+    struct broadcast_result *res = result_of(b);
+    if (broadcast_plan(b, err) < 0) {
+        broadcast_free(b);
+        return NULL;
+    }
+    place_steps(b);
+    b->runner.was_up = b->record.was_up && !b->record.suspended;
+    bool undo = res->request.recover == BROADCAST_RECOVER_UNDO;
+    if (!broadcast_is_live(b)) {
+        if (broadcast_debts(b) > 0) {
+            broadcast_settle(b);
+        }
+    } else if ((b->record.ending && !b->record.suspended) || undo) {
+        if (undo && !b->record.ending) {
+            set_reason(b, NULL, "undone after a restart, as the request wants it");
+        }
+        runner_down(&b->runner);
+    } else {
+        b->record.suspended = false;
+        runner_up(&b->runner);
+    }
+    return b;
+}
+
+void broadcast_free(struct broadcast *b)
+{
+    LIST_FOREACH_SAFE (it, &b->watches) {
+        struct broadcast_watch *w = LIST_ENTRY(it, struct broadcast_watch, node);
+        list_remove(&w->node);
+        w->on_gone(w);
+    }
+    if (b->op) {
+        store_op_forget(b->op);
+    }
+    loop_task_cancel(&b->save);
+    b->debts = loop_timer_free(b->debts);
+    runner_done(&b->runner);
+    broadcast_set_feed(b, NULL);
+    model_done(&broadcast_record_model, &b->record);
+    list_remove(&b->node);
+    free(b);
+}
+
+/* ---- what can be asked ---- */
+
+const struct broadcast_result *broadcast_result(struct broadcast *b)
+{
+    broadcast_refresh(b);
+    return result_of(b);
+}
+
+void broadcast_stop(struct broadcast *b)
+{
+    b->restart = false;
+    if (broadcast_is_live(b) && b->runner.up) {
+        b->failure.code = 0;
+        runner_down(&b->runner);
+        broadcast_look(b);
+    }
+}
+
+int broadcast_restart(struct broadcast *b, struct error *err)
+{
+    if (broadcast_debts(b) > 0) {
+        return error_set(err, -EBUSY, "id", "something of it could not be undone yet");
+    }
+    b->restart = true;
+    b->failure.code = 0;
+    struct broadcast_result *res = result_of(b);
+    if (!broadcast_is_live(b)) {
+        res->ended_at = 0;
+        set_reason(b, NULL, NULL);
+        set_state(b, BROADCAST_STARTING);
+    }
+    runner_down(&b->runner);
+    return 0;
+}
+
+void broadcast_settle(struct broadcast *b)
+{
+    if (!b->runner.up && b->runner.ended && broadcast_debts(b) > 0) {
+        runner_down(&b->runner);
+    }
+}
+
+void broadcast_watch(struct broadcast *b, struct broadcast_watch *w)
+{
+    list_append(&b->watches, &w->node);
+}
+
+void broadcast_unwatch(struct broadcast_watch *w)
+{
+    if (w->node.next) {
+        list_remove(&w->node);
+    }
+}

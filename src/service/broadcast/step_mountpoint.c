@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The mountpoint: made with a marker by which it is known again, or one that exists, whose ports are asked for. It
+ * is destroyed only if this broadcast made it. While up it is asked how old its media is, which tells whether any arrives.
+ */
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "service/broadcast/broadcast_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ID_BITS 53 /* what Janus makes ids of */
+
+static struct broadcast_mountpoint_response *response_of(const struct step *s)
+{
+    struct broadcast_result *res = &broadcast_of(s)->record.result;
+    if (!res->mountpoint_response) {
+        res->mountpoint_response = mem_new(struct broadcast_mountpoint_response);
+    }
+    return res->mountpoint_response;
+}
+
+static const struct janus_mountpoint *spec_of(const struct step *s)
+{
+    return request_of(s)->mountpoint_spec;
+}
+
+static const struct model_id *id_of(const struct step *s)
+{
+    const struct broadcast_mountpoint_response *r =
+        broadcast_of(s)->record.result.mountpoint_response;
+    return r && r->id.kind != MODEL_ID_NONE ? &r->id : &spec_of(s)->id;
+}
+
+static struct janus_handle *handle_of(const struct step *s)
+{
+    return janus_server_streaming(JANUS_STEP(s)->server);
+}
+
+static void describe(const struct step *s, struct out *o)
+{
+    char id[MODEL_ID_TEXT_MAX];
+    const struct janus_mountpoint *m = spec_of(s);
+    out_puts(o, request_of(s)->create_mountpoint ? "make mountpoint" : "use mountpoint");
+    out_printf(o, " %s", m->id.kind ? model_id_text(&m->id, id) : "with an id of ours");
+    for (size_t i = 0; i < m->media.len; i++) {
+        const struct janus_track *t = &m->media.items[i];
+        out_printf(o, "%s %s %s", i ? "," : ":", t->mid, t->codec ? t->codec : "data");
+        if (t->port > 0) {
+            out_printf(o, " at port %lld", (long long)t->port);
+        }
+    }
+    if (!m->enabled && request_of(s)->create_mountpoint) {
+        out_puts(o, "; then disable it");
+    }
+}
+
+/* ---- what Janus tells of it ---- */
+
+static void keep_raw(struct step *s, const struct janus_result *res)
+{
+    struct broadcast_mountpoint_response *r = response_of(s);
+    free(r->raw);
+    r->raw = broadcast_reply_keep(res->data);
+}
+
+static const char *rtp_host(const struct step *s)
+{
+    const struct broadcast_request *q = request_of(s);
+    return q->host ? q->host : "127.0.0.1";
+}
+
+static bool same_ports(const struct endpoint_list *a, const struct broadcast_mountpoint_response *r)
+{
+    const struct endpoint_list before = {{r->ports.items, r->ports.len}};
+    return model_equal(&endpoint_list_model, a, &before);
+}
+
+/* Fills the facts. 0, or an error that asking again does not change; *ret_changed: ports or id are others than before. */
+static int take_info(struct step *s, const struct janus_mountpoint_info *info, bool *ret_changed,
+                     struct error *err)
+{
+    struct broadcast_mountpoint_response *r = response_of(s);
+    struct endpoint_list ports;
+    int x = broadcast_endpoints(request_of(s), rtp_host(s), info, &ports, err);
+    if (x < 0) {
+        return x;
+    }
+    *ret_changed = !model_id_equal(&r->id, &info->id) || !same_ports(&ports, r);
+    struct endpoint_list old = {{r->ports.items, r->ports.len}};
+    model_done(&endpoint_list_model, &old);
+    r->ports.items = ports.items.items;
+    r->ports.len = ports.items.len;
+    struct model_id id;
+    model_id_copy(&id, &info->id);
+    model_id_done(&r->id);
+    r->id = id;
+    MODEL_SET(&broadcast_mountpoint_response_model, r, exists, !s->ours);
+    return 0;
+}
+
+static void is_there(struct step *s, const struct janus_mountpoint_info *info)
+{
+    struct error err = {0};
+    bool changed = false;
+    int r = take_info(s, info, &changed, &err);
+    if (r < 0) {
+        step_failed(s, &err, true);
+    } else {
+        step_started(s, changed ? FACT_MOUNTPOINT : 0);
+    }
+}
+
+/* ---- making it ---- */
+
+static void on_disabled(void *user, const struct janus_result *res)
+{
+    struct step *s = user;
+    JANUS_STEP(s)->call = NULL;
+    if (res->r < 0) {
+        janus_step_fail(s, res, "disable the mountpoint");
+        return;
+    }
+    MODEL_SET(&broadcast_mountpoint_response_model, response_of(s), enabled, false);
+    step_started(s, FACT_MOUNTPOINT);
+}
+
+static void on_created(void *user, const struct janus_result *res,
+                       const struct janus_mountpoint_info *info)
+{
+    struct step *s = user;
+    struct error err = {0};
+    bool changed;
+    JANUS_STEP(s)->call = NULL;
+    if (res->r < 0) {
+        janus_step_fail(s, res, "make the mountpoint");
+        return;
+    }
+    s->ours = true;
+    keep_raw(s, res);
+    int r = take_info(s, info, &changed, &err);
+    if (r < 0) {
+        step_failed(s, &err, true);
+        return;
+    }
+    MODEL_SET(&broadcast_mountpoint_response_model, response_of(s), enabled, true);
+    if (spec_of(s)->enabled) {
+        step_started(s, FACT_MOUNTPOINT);
+    } else {
+        JANUS_STEP(s)->call = janus_streaming_enable(handle_of(s), id_of(s), spec_of(s)->secret,
+                                                     false, on_disabled, s);
+    }
+}
+
+static void create(struct step *s)
+{
+    struct broadcast *b = broadcast_of(s);
+    const char *admin_key = janus_server_config(JANUS_STEP(s)->server)->admin_key;
+    struct janus_mountpoint m;
+    model_copy(&janus_mountpoint_model, &m, spec_of(s));
+    model_id_done(&m.id);
+    model_id_copy(&m.id, id_of(s));
+    if (!m.admin_key && admin_key) {
+        m.admin_key = mem_strdup(admin_key);
+    }
+    if (!m.metadata) {
+        m.metadata = broadcast_marker(b);
+    }
+    if (!m.name) {
+        m.name = mem_printf("mast-%s", broadcast_id(b));
+    }
+    JANUS_STEP(s)->call = janus_streaming_create(handle_of(s), &m, on_created, s);
+    model_done(&janus_mountpoint_model, &m);
+}
+
+/* An id of ours: what Janus chose could not be found again when its answer is lost. */
+static void choose_id(struct step *s)
+{
+    struct broadcast_mountpoint_response *r = response_of(s);
+    if (id_of(s)->kind != MODEL_ID_NONE) {
+        return;
+    }
+    if (janus_server_config(JANUS_STEP(s)->server)->string_ids) {
+        r->id = (struct model_id){.kind = MODEL_ID_STR,
+                                  .str = mem_printf("mast-%s", broadcast_id(broadcast_of(s)))};
+    } else {
+        r->id = (struct model_id){.kind = MODEL_ID_INT,
+                                  .num = 1 + (int64_t)random_below((1ull << ID_BITS) - 1)};
+    }
+}
+
+/* ---- whether it is there ---- */
+
+static bool is_ours(const struct step *s, const struct janus_mountpoint_info *info)
+{
+    const struct janus_mountpoint *spec = spec_of(s);
+    _cleanup_free_ char *marker = broadcast_marker(broadcast_of(s));
+    if (spec->metadata) {
+        /* The caller's own stands there: known by our intent and the id alone. */
+        return s->acted && info->metadata && strcmp(info->metadata, spec->metadata) == 0;
+    }
+    return info->metadata && strcmp(info->metadata, marker) == 0;
+}
+
+static void on_exists(void *user, const struct janus_result *res,
+                      const struct janus_mountpoint_info *info)
+{
+    struct step *s = user;
+    struct error err = {0};
+    char id[MODEL_ID_TEXT_MAX];
+    bool wanted = request_of(s)->create_mountpoint;
+    JANUS_STEP(s)->call = NULL;
+    if (res->r < 0 && !(janus_says_gone(res) && wanted)) {
+        janus_step_fail(s, res, "tell of the mountpoint");
+    } else if (res->r < 0) {
+        step_commit(s, create);
+    } else if (!wanted) {
+        s->ours = false;
+        keep_raw(s, res);
+        is_there(s, info);
+    } else if (is_ours(s, info)) {
+        s->ours = true;
+        is_there(s, info);
+    } else {
+        error_set(&err, -EEXIST, s->kind->name, "janus %s has a mountpoint %s that is not ours",
+                  janus_server_config(JANUS_STEP(s)->server)->name, model_id_text(id_of(s), id));
+        step_failed(s, &err, true);
+    }
+}
+
+static void look(struct step *s)
+{
+    if (request_of(s)->create_mountpoint) {
+        choose_id(s);
+    }
+    JANUS_STEP(s)->call =
+        janus_streaming_info(handle_of(s), id_of(s), spec_of(s)->secret, on_exists, s);
+}
+
+static void start(struct step *s)
+{
+    janus_step_ready(s, look);
+}
+
+static void on_adopt(void *user, const struct janus_result *res,
+                     const struct janus_mountpoint_info *info)
+{
+    struct step *s = user;
+    struct error err = {0};
+    bool changed;
+    JANUS_STEP(s)->call = NULL;
+    if (res->r < 0 && !janus_says_gone(res)) {
+        error_set(&err, res->r, s->kind->name, "%s", res->text);
+        step_adopted(s, res->r, STEP_ABSENT, &err);
+        return;
+    }
+    bool found = res->r == 0 && (!request_of(s)->create_mountpoint || is_ours(s, info));
+    s->ours = found && request_of(s)->create_mountpoint;
+    if (found && take_info(s, info, &changed, &err) < 0) {
+        step_adopted(s, -EPROTO, STEP_ABSENT, &err);
+        return;
+    }
+    step_adopted(s, 0, found ? STEP_FOUND : STEP_ABSENT, NULL);
+}
+
+static void adopt_look(struct step *s)
+{
+    JANUS_STEP(s)->call =
+        janus_streaming_info(handle_of(s), id_of(s), spec_of(s)->secret, on_adopt, s);
+}
+
+static void adopt(struct step *s)
+{
+    if (id_of(s)->kind == MODEL_ID_NONE) {
+        step_adopted(s, 0, STEP_ABSENT, NULL);
+    } else {
+        janus_step_ready(s, adopt_look);
+    }
+}
+
+/* ---- its health ---- */
+
+static void take_ages(struct step *s, const struct janus_mountpoint_info *info)
+{
+    struct broadcast *b = broadcast_of(s);
+    unsigned limit = b->service->config.stale_ms ? b->service->config.stale_ms : 5000;
+    const struct janus_track_info *oldest = NULL;
+    broadcast_health_media(b, info);
+    for (unsigned i = 0; i < info->n_tracks; i++) {
+        const struct janus_track_info *t = &info->tracks[i];
+        if (t->type != JANUS_DATA && (!oldest || t->age_ms > oldest->age_ms)) {
+            oldest = t;
+        }
+    }
+    if (oldest && oldest->age_ms > (int64_t)limit) {
+        step_sick(s, "no media for %lld ms on track %s", (long long)oldest->age_ms, oldest->mid);
+    } else {
+        step_well(s);
+    }
+}
+
+static void on_checked(void *user, const struct janus_result *res,
+                       const struct janus_mountpoint_info *info)
+{
+    struct step *s = user;
+    JANUS_STEP(s)->call = NULL;
+    if (janus_says_gone(res)) {
+        s->ours = false;
+        step_lost(s, "the mountpoint is gone: %s", res->text);
+    } else if (res->r == 0) {
+        take_ages(s, info);
+    }
+}
+
+static void check(struct step *s)
+{
+    struct janus_step *js = JANUS_STEP(s);
+    if (!js->call && janus_server_ready(js->server)) {
+        js->call = janus_streaming_info(handle_of(s), id_of(s), spec_of(s)->secret, on_checked, s);
+    } else if (!janus_server_ready(js->server)) {
+        step_sick(s, "%s", janus_server_reason(js->server));
+    }
+}
+
+/* ---- its end ---- */
+
+static void on_destroyed(void *user, const struct janus_result *res)
+{
+    struct step *s = user;
+    JANUS_STEP(s)->call = NULL;
+    janus_step_undone(s, res);
+}
+
+static void destroy(struct step *s)
+{
+    const struct janus_mountpoint *spec = spec_of(s);
+    JANUS_STEP(s)->call = janus_streaming_destroy(handle_of(s), id_of(s), spec->secret,
+                                                  spec->permanent, on_destroyed, s);
+}
+
+static void stop(struct step *s)
+{
+    janus_step_drop(s);
+    s->kept = !s->ours || !request_of(s)->owned_by_app;
+    if (s->kept) {
+        step_stopped(s, 0, NULL);
+    } else {
+        janus_step_ready(s, destroy);
+    }
+}
+
+const struct step_kind step_mountpoint = {
+    .name = "mountpoint",
+    .peer = "janus",
+    .size = sizeof(struct janus_step),
+    .writes = FACT_MOUNTPOINT,
+    .describe = describe,
+    .start = start,
+    .adopt = adopt,
+    .check = check,
+    .stop = stop,
+    .drop = janus_step_drop,
+};

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Broadcasts at a real Janus: begun, undone, healed, taken up again, owed. Media is for the end-to-end tests. */
+#include "../unit.h"
+
+#include "../await.h"
+#include "../peer/real_janus.h"
+#include "base/mem.h"
+#include "service/broadcast/broadcast.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct world {
+    struct loop *l;
+    struct real_janus *real;
+    char dir[64];
+    struct store *store;
+    struct seal_ring *ring;
+    struct janus_servers *janus;
+    struct broadcasts *service;
+    struct janus_server *server;
+    /* of the last question */
+    bool answered, exists;
+    int r, code;
+    struct out events;
+    bool left;
+};
+
+static void on_event(void *user, const char *type, const char *id, const char *data)
+{
+    out_printf(&((struct world *)user)->events, "%s ", type);
+}
+
+static void open_service(struct world *w)
+{
+    struct error err = {0};
+    struct janus_server_config jc = {.name = (char *)"main",
+                                     .url = (char *)real_janus_url(w->real),
+                                     .api_secret = (char *)"apis3cret",
+                                     .admin_key = (char *)"stream-admin",
+                                     .room_admin_key = (char *)"room-admin"};
+    if (store_open(&(struct store_config){.dir = w->dir}, &w->store, &err) < 0 ||
+        seal_ring_open(w->dir, &w->ring, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+    w->janus = janus_servers_new(w->l, &jc, 1);
+    const struct broadcasts_config config = {
+        .control = w->l,
+        .store = w->store,
+        .ring = w->ring,
+        .janus = w->janus,
+        .observer = {.on_event = on_event, .user = w},
+        .pace = {.first_ms = 20, .max_ms = 200, .check_ms = 100, .stop_ms = 5000},
+        .debt_ms = 200,
+    };
+    w->service = broadcasts_new(&config);
+    if (broadcasts_load(w->service, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(janus_servers_get(w->janus, NULL, &w->server, &err), 0);
+}
+
+/* As a kill -9 would: nothing outside is undone. */
+static void drop_service(struct world *w)
+{
+    w->service = broadcasts_free(w->service);
+    w->janus = janus_servers_free(w->janus);
+    w->store = store_close(w->store);
+    w->ring = seal_ring_free(w->ring);
+}
+
+static struct world *world_new(void)
+{
+    struct world *w = mem_new(struct world);
+    w->l = loop_new("control", LOOP_CONTROL);
+    w->real = real_janus_start(w->l);
+    snprintf(w->dir, sizeof(w->dir), "/tmp/mast-test-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    open_service(w);
+    return w;
+}
+
+static void on_left(void *user)
+{
+    ((struct world *)user)->left = true;
+}
+
+static void world_free(struct world *w)
+{
+    char cmd[96];
+    broadcasts_leave(w->service, BROADCASTS_STOP, 30000, on_left, w);
+    RUN_UNTIL(w->l, w->left);
+    drop_service(w);
+    real_janus_stop(w->real);
+    loop_free(w->l);
+    snprintf(cmd, sizeof(cmd), "rm -r %s", w->dir);
+    assert_int_equal(system(cmd), 0);
+    out_done(&w->events);
+    free(w);
+}
+
+/* ---- asking Janus itself ---- */
+
+static void on_mountpoint(void *user, const struct janus_result *res,
+                          const struct janus_mountpoint_info *info)
+{
+    struct world *w = user;
+    w->answered = true;
+    w->r = res->r;
+    w->code = res->code;
+}
+
+static bool has_mountpoint(struct world *w, int64_t id)
+{
+    const struct model_id mid = {.kind = MODEL_ID_INT, .num = id};
+    RUN_UNTIL(w->l, janus_server_ready(w->server));
+    w->answered = false;
+    janus_streaming_info(janus_server_streaming(w->server), &mid, NULL, on_mountpoint, w);
+    RUN_UNTIL(w->l, w->answered);
+    assert_true(w->r == 0 || w->code == JANUS_STREAMING_NO_SUCH);
+    return w->r == 0;
+}
+
+static void on_exists(void *user, const struct janus_result *res, bool exists)
+{
+    struct world *w = user;
+    w->answered = true;
+    w->exists = exists;
+    assert_int_equal(res->r, 0);
+}
+
+static bool has_room(struct world *w, int64_t id)
+{
+    const struct model_id room = {.kind = MODEL_ID_INT, .num = id};
+    RUN_UNTIL(w->l, janus_server_ready(w->server));
+    w->answered = false;
+    janus_room_exists(janus_server_rooms(w->server), &room, on_exists, w);
+    RUN_UNTIL(w->l, w->answered);
+    return w->exists;
+}
+
+static void on_done(void *user, const struct janus_result *res)
+{
+    struct world *w = user;
+    w->answered = true;
+    w->r = res->r;
+}
+
+static void on_room(void *user, const struct janus_result *res, const struct model_id *id)
+{
+    on_done(user, res);
+}
+
+static void make_room(struct world *w, int64_t id)
+{
+    struct janus_room room;
+    model_init(&janus_room_model, &room);
+    room.room = (struct model_id){.kind = MODEL_ID_INT, .num = id};
+    room.admin_key = mem_strdup("room-admin");
+    RUN_UNTIL(w->l, janus_server_ready(w->server));
+    w->answered = false;
+    janus_room_create(janus_server_rooms(w->server), &room, on_room, w);
+    RUN_UNTIL(w->l, w->answered);
+    assert_int_equal(w->r, 0);
+    model_done(&janus_room_model, &room);
+}
+
+/* ---- requests ---- */
+
+#define MEDIA                                                                                      \
+    "\"media\":[{\"type\":\"video\",\"mid\":\"v\",\"port\":0,\"pt\":96,\"codec\":\"h264\"}]"
+
+static struct broadcast *begin(struct world *w, const char *json)
+{
+    struct broadcast_request q;
+    struct broadcast *b = NULL;
+    struct error err = {0};
+    if (broadcast_request_parse(&q, BYTES_STR(json), 0, &err) < 0 ||
+        broadcasts_start(w->service, &q, &b, &err) < 0) {
+        fail_msg("%s: %s", err.where, err.text);
+    }
+    return b;
+}
+
+static const char frontend[] =
+    "{\"id\":\"one\",\"source_kind\":\"frontend_owned\",\"room_id\":4321,"
+    "\"room_spec\":{\"secret\":\"rs\"},"
+    "\"mountpoint_spec\":{\"id\":9001,\"secret\":\"ms\"," MEDIA "}}";
+
+#define AWAIT_STATE(w, b, s) RUN_UNTIL((w)->l, broadcast_state(b) == (s))
+
+/* Up: past its first look at its media, of which there is none here. */
+static void await_up(struct world *w, struct broadcast *b)
+{
+    RUN_UNTIL(w->l,
+              broadcast_state(b) == BROADCAST_RUNNING || broadcast_state(b) == BROADCAST_DEGRADED);
+}
+
+static void stop_and_wait(struct world *w, struct broadcast *b)
+{
+    broadcast_stop(b);
+    AWAIT_STATE(w, b, BROADCAST_STOPPED);
+}
+
+/* ---- tests ---- */
+
+static void test_makes_and_undoes(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    assert_int_equal(broadcast_state(b), BROADCAST_STARTING);
+    await_up(w, b);
+    const struct broadcast_result *res = broadcast_result(b);
+    assert_int_equal(res->steps.len, 2);
+    assert_int_equal(res->steps.items[1].state, BROADCAST_STEP_DONE);
+    assert_true(res->mountpoint_response->ports.items[0].port > 0);
+    assert_true(has_room(w, 4321));
+    assert_true(has_mountpoint(w, 9001));
+    stop_and_wait(w, b);
+    assert_false(has_room(w, 4321));
+    assert_false(has_mountpoint(w, 9001));
+    assert_string_equal(out_str(&w->events),
+                        "broadcast_starting broadcast_running broadcast_stopping "
+                        "janus_resource_closed janus_resource_closed broadcast_stopped ");
+    world_free(w);
+}
+
+static void test_leaves_what_was_there(void **state)
+{
+    struct world *w = world_new();
+    make_room(w, 4321);
+    struct broadcast *b = begin(w, frontend);
+    await_up(w, b);
+    stop_and_wait(w, b);
+    assert_true(has_room(w, 4321));
+    assert_false(has_mountpoint(w, 9001));
+    const struct broadcast_result *res = broadcast_result(b);
+    assert_int_equal(res->kept.len, 1);
+    assert_string_equal(res->kept.items[0].kind, "room");
+    world_free(w);
+}
+
+static void test_keeps_what_the_app_does_not_own(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, "{\"source_kind\":\"frontend_owned\",\"room_id\":4321,"
+                                   "\"owned_by_app\":false,"
+                                   "\"mountpoint_spec\":{\"id\":9001," MEDIA "}}");
+    await_up(w, b);
+    stop_and_wait(w, b);
+    assert_true(has_room(w, 4321));
+    assert_true(has_mountpoint(w, 9001));
+    assert_int_equal(broadcast_result(b)->kept.len, 2);
+    world_free(w);
+}
+
+static void test_failure_undoes(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, "{\"source_kind\":\"videoroom\",\"room_id\":4321,"
+                                   "\"publisher_id\":777,"
+                                   "\"mountpoint_spec\":{\"id\":9001," MEDIA "}}");
+    AWAIT_STATE(w, b, BROADCAST_FAILED);
+    assert_string_equal(broadcast_result(b)->reason,
+                        "publisher: publisher 777 does not publish in room 4321");
+    assert_false(has_room(w, 4321));
+    assert_false(has_mountpoint(w, 9001));
+    world_free(w);
+}
+
+static void test_refusals_name_step_and_words(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    await_up(w, b);
+    struct broadcast *twice = begin(w, "{\"source_kind\":\"frontend_owned\","
+                                       "\"mountpoint_spec\":{\"id\":9001," MEDIA "}}");
+    AWAIT_STATE(w, twice, BROADCAST_FAILED);
+    assert_string_equal(broadcast_result(twice)->reason,
+                        "mountpoint: janus main has a mountpoint 9001 that is not ours");
+    assert_true(has_mountpoint(w, 9001));
+    struct broadcast *key =
+        begin(w, "{\"source_kind\":\"frontend_owned\",\"mountpoint_spec\":{\"id\":9002,"
+                 "\"admin_key\":\"wrong\"," MEDIA "}}");
+    AWAIT_STATE(w, key, BROADCAST_FAILED);
+    assert_non_null(strstr(broadcast_result(key)->reason, "Unauthorized (wrong admin_key)"));
+    world_free(w);
+}
+
+static void test_heals_after_a_crash_of_janus(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    await_up(w, b);
+    int64_t port = broadcast_result(b)->mountpoint_response->ports.items[0].port;
+    real_janus_kill(w->real);
+    AWAIT_STATE(w, b, BROADCAST_DEGRADED);
+    real_janus_again(w->real);
+    RUN_UNTIL(w->l, strstr(out_str(&w->events), "broadcast_restarting") != NULL);
+    await_up(w, b);
+    assert_true(has_room(w, 4321));
+    assert_true(has_mountpoint(w, 9001));
+    assert_true(broadcast_result(b)->mountpoint_response->ports.items[0].port > 0);
+    (void)port;
+    stop_and_wait(w, b);
+    assert_false(has_room(w, 4321));
+    assert_false(has_mountpoint(w, 9001));
+    world_free(w);
+}
+
+static void test_is_taken_up_again(void **state)
+{
+    struct world *w = world_new();
+    await_up(w, begin(w, frontend));
+    drop_service(w);
+    open_service(w);
+    struct broadcast *b = broadcasts_find(w->service, "one");
+    assert_non_null(b);
+    await_up(w, b);
+    assert_true(has_room(w, 4321));
+    assert_true(has_mountpoint(w, 9001));
+    stop_and_wait(w, b);
+    assert_false(has_room(w, 4321));
+    assert_false(has_mountpoint(w, 9001));
+    /* And the end is known after another start. */
+    drop_service(w);
+    open_service(w);
+    assert_int_equal(broadcast_state(broadcasts_find(w->service, "one")), BROADCAST_STOPPED);
+    world_free(w);
+}
+
+static void test_suspends(void **state)
+{
+    struct world *w = world_new();
+    await_up(w, begin(w, frontend));
+    broadcasts_leave(w->service, BROADCASTS_SUSPEND, 30000, on_left, w);
+    RUN_UNTIL(w->l, w->left);
+    w->left = false;
+    assert_false(has_room(w, 4321));
+    assert_false(has_mountpoint(w, 9001));
+    drop_service(w);
+    open_service(w);
+    struct broadcast *b = broadcasts_find(w->service, "one");
+    await_up(w, b);
+    assert_true(has_mountpoint(w, 9001));
+    world_free(w);
+}
+
+static void test_debts_are_paid(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    await_up(w, b);
+    real_janus_kill(w->real);
+    RUN_UNTIL(w->l, janus_state(janus_server_client(w->server)) == JANUS_WAITING);
+    stop_and_wait(w, b);
+    assert_true(broadcast_debts(b) > 0);
+    real_janus_again(w->real);
+    RUN_UNTIL(w->l, broadcast_debts(b) == 0);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_makes_and_undoes),
+        cmocka_unit_test(test_leaves_what_was_there),
+        cmocka_unit_test(test_keeps_what_the_app_does_not_own),
+        cmocka_unit_test(test_failure_undoes),
+        cmocka_unit_test(test_refusals_name_step_and_words),
+        cmocka_unit_test(test_heals_after_a_crash_of_janus),
+        cmocka_unit_test(test_is_taken_up_again),
+        cmocka_unit_test(test_suspends),
+        cmocka_unit_test(test_debts_are_paid),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
