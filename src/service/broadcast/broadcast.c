@@ -377,8 +377,20 @@ static void place_steps(struct broadcast *b)
     }
 }
 
+static void fail_without_secret(struct broadcast *b)
+{
+    for (unsigned i = 0; i < b->runner.n; i++) {
+        struct step *s = b->runner.steps[i];
+        if (s->state == STEP_UNSURE) {
+            s->state = STEP_DEBT;
+        }
+    }
+    set_reason(b, NULL, "its secrets were sealed with another key: needs-secret");
+    set_state(b, BROADCAST_FAILED);
+}
+
 struct broadcast *broadcast_from_record(struct broadcasts *s, struct broadcast_record *record,
-                                        struct error *err)
+                                        bool needs_secret, struct error *err)
 {
     struct broadcast *b = alloc(s);
     b->record = *record;
@@ -391,7 +403,11 @@ struct broadcast *broadcast_from_record(struct broadcasts *s, struct broadcast_r
     place_steps(b);
     b->runner.was_up = b->record.was_up && !b->record.suspended;
     bool undo = res->request.recover == BROADCAST_RECOVER_UNDO;
-    if (!broadcast_is_live(b)) {
+    if (needs_secret) {
+        if (broadcast_is_live(b)) {
+            fail_without_secret(b);
+        }
+    } else if (!broadcast_is_live(b)) {
         if (broadcast_debts(b) > 0) {
             broadcast_settle(b);
         }

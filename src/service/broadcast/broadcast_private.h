@@ -139,9 +139,12 @@ void broadcast_erase(struct broadcast *b);
 /* Takes request over; its steps are planned, nothing runs. NULL and err. */
 struct broadcast *broadcast_new(struct broadcasts *s, struct broadcast_request *request,
                                 const char *id, struct error *err);
-/* Takes the record of the store over, and puts the steps where they were. */
+/*
+ * Takes the record of the store over, and puts the steps where they were. needs_secret: what it needs to talk to its peers is
+ * sealed with a key that is lost, so it fails, and keeps its debts.
+ */
 struct broadcast *broadcast_from_record(struct broadcasts *s, struct broadcast_record *record,
-                                        struct error *err);
+                                        bool needs_secret, struct error *err);
 void broadcast_free(struct broadcast *b);
 /* The state that its steps have, told when it is another than before. */
 void broadcast_look(struct broadcast *b);

@@ -169,7 +169,7 @@ static void load_one(void *user, const struct store_doc *doc)
         model_done(&broadcast_record_model, &record);
         return;
     }
-    struct broadcast *b = broadcast_from_record(s, &record, &err);
+    struct broadcast *b = broadcast_from_record(s, &record, missing > 0, &err);
     if (!b) {
         log_error("broadcast %s: %s: %s; ignoring it", doc->id, err.where, err.text);
         return;

@@ -101,18 +101,6 @@ static int take_info(struct step *s, const struct janus_mountpoint_info *info, b
     return 0;
 }
 
-static void is_there(struct step *s, const struct janus_mountpoint_info *info)
-{
-    struct error err = {0};
-    bool changed = false;
-    int r = take_info(s, info, &changed, &err);
-    if (r < 0) {
-        step_failed(s, &err, true);
-    } else {
-        step_started(s, changed ? FACT_MOUNTPOINT : 0);
-    }
-}
-
 /* ---- making it ---- */
 
 static void on_disabled(void *user, const struct janus_result *res)
@@ -125,6 +113,12 @@ static void on_disabled(void *user, const struct janus_result *res)
     }
     MODEL_SET(&broadcast_mountpoint_response_model, response_of(s), enabled, false);
     step_started(s, FACT_MOUNTPOINT);
+}
+
+static void disable(struct step *s)
+{
+    JANUS_STEP(s)->call =
+        janus_streaming_enable(handle_of(s), id_of(s), spec_of(s)->secret, false, on_disabled, s);
 }
 
 static void on_created(void *user, const struct janus_result *res,
@@ -149,8 +143,23 @@ static void on_created(void *user, const struct janus_result *res,
     if (spec_of(s)->enabled) {
         step_started(s, FACT_MOUNTPOINT);
     } else {
-        JANUS_STEP(s)->call = janus_streaming_enable(handle_of(s), id_of(s), spec_of(s)->secret,
-                                                     false, on_disabled, s);
+        disable(s);
+    }
+}
+
+/* It was there already. */
+static void is_there(struct step *s, const struct janus_mountpoint_info *info)
+{
+    struct error err = {0};
+    bool changed = false;
+    int r = take_info(s, info, &changed, &err);
+    if (r < 0) {
+        step_failed(s, &err, true);
+    } else if (s->ours && info->enabled && !spec_of(s)->enabled) {
+        disable(s);
+    } else {
+        MODEL_SET(&broadcast_mountpoint_response_model, response_of(s), enabled, info->enabled);
+        step_started(s, changed ? FACT_MOUNTPOINT : 0);
     }
 }
 
@@ -258,6 +267,9 @@ static void on_adopt(void *user, const struct janus_result *res,
     }
     bool found = res->r == 0 && (!request_of(s)->create_mountpoint || is_ours(s, info));
     s->ours = found && request_of(s)->create_mountpoint;
+    if (s->ours && s->runner->up && info->enabled && !spec_of(s)->enabled) {
+        found = false; /* made, but not disabled yet: that is a start's work */
+    }
     if (found && take_info(s, info, &changed, &err) < 0) {
         step_adopted(s, -EPROTO, STEP_ABSENT, &err);
         return;

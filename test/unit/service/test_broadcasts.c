@@ -331,6 +331,61 @@ static void test_is_taken_up_again(void **state)
     world_free(w);
 }
 
+/* The process dies after every so many turns of its loop; the next one makes good whatever was begun. */
+static void test_killed_anywhere(void **state)
+{
+    struct world *w = world_new();
+    for (unsigned turns = 0; turns < 60; turns += 3) {
+        RUN_UNTIL(w->l, janus_server_ready(w->server));
+        (void)begin(w, frontend);
+        for (unsigned i = 0; i < turns; i++) {
+            loop_run_once(w->l, 1);
+        }
+        drop_service(w);
+        open_service(w);
+        struct broadcast *b = broadcasts_find(w->service, "one");
+        if (b) { /* else it was never written down: then nothing was done */
+            await_up(w, b);
+            assert_true(has_mountpoint(w, 9001));
+            assert_true(has_room(w, 4321));
+            stop_and_wait(w, b);
+            assert_int_equal(broadcast_debts(b), 0);
+            assert_int_equal(broadcast_forget(b), 0);
+        }
+        assert_false(has_mountpoint(w, 9001));
+        assert_false(has_room(w, 4321));
+    }
+    world_free(w);
+}
+
+/* Janus dies after every so many turns: the broadcast heals, or fails and owes nothing in the end. */
+static void test_janus_killed_anywhere(void **state)
+{
+    struct world *w = world_new();
+    for (unsigned turns = 0; turns < 15; turns += 5) {
+        RUN_UNTIL(w->l, janus_server_ready(w->server));
+        struct broadcast *b = begin(w, frontend);
+        for (unsigned i = 0; i < turns; i++) {
+            loop_run_once(w->l, 1);
+        }
+        real_janus_kill(w->real);
+        RUN_UNTIL(w->l, !janus_server_ready(w->server));
+        real_janus_again(w->real);
+        RUN_UNTIL(w->l, janus_server_ready(w->server));
+        RUN_UNTIL(w->l, broadcast_state(b) == BROADCAST_RUNNING ||
+                            broadcast_state(b) == BROADCAST_FAILED);
+        if (broadcast_state(b) == BROADCAST_RUNNING) {
+            RUN_UNTIL(w->l, has_mountpoint(w, 9001) && has_room(w, 4321));
+            stop_and_wait(w, b);
+        }
+        RUN_UNTIL(w->l, broadcast_debts(b) == 0);
+        assert_false(has_mountpoint(w, 9001));
+        assert_false(has_room(w, 4321));
+        RUN_UNTIL(w->l, broadcast_forget(b) == 0);
+    }
+    world_free(w);
+}
+
 static void test_suspends(void **state)
 {
     struct world *w = world_new();
@@ -372,6 +427,8 @@ int main(void)
         cmocka_unit_test(test_refusals_name_step_and_words),
         cmocka_unit_test(test_heals_after_a_crash_of_janus),
         cmocka_unit_test(test_is_taken_up_again),
+        cmocka_unit_test(test_killed_anywhere),
+        cmocka_unit_test(test_janus_killed_anywhere),
         cmocka_unit_test(test_suspends),
         cmocka_unit_test(test_debts_are_paid),
     };
