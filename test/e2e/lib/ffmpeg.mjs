@@ -95,6 +95,28 @@ export function publishFfmpeg(url, { size = "640x360", rate = 30, gop = 30, bfra
   ]); // prettier-ignore
 }
 
+// The command that most people have: x264 as it comes, but with two B pictures and no more, which it may refer to, and a key
+// frame every 250 pictures.
+export function publishDefaults(url, { size = "640x360", rate = 30 } = {}) {
+  return startProgram("ffmpeg", [
+    "-hide_banner", "-loglevel", "warning", "-nostdin", "-re",
+    "-f", "lavfi", "-i", `testsrc2=size=${size}:rate=${rate}`,
+    "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+    "-c:v", "libx264", "-bf", "2", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "2", "-f", "flv", url,
+  ]); // prettier-ignore
+}
+
+// A file (MPEG-TS) with one picture and two sounds: 440 Hz, then 880 Hz. For a camera with two see rtsp-camera.mjs.
+export async function makeTwoSounds(file, { seconds = 30 } = {}) {
+  await runFfmpeg([
+    "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=30",
+    "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-f", "lavfi", "-i", "sine=frequency=880:sample_rate=48000",
+    "-map", "0:v", "-map", "1:a", "-map", "2:a", "-t", String(seconds), "-c:v", "libx264", "-preset", "ultrafast", "-bf", "0",
+    "-g", "30", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "2", "-f", "mpegts", file,
+  ]); // prettier-ignore
+  return file;
+}
+
 // options: of rtmp2sink, such as tls-validation-flags=0.
 export function publishGstreamer(url, { width = 640, height = 360, rate = 30, gop = 30, options = "" } = {}) {
   const video =

@@ -203,6 +203,11 @@ export class Obs {
     });
   }
 
+  // What it has there now.
+  async settings() {
+    return (await this.remote.ask("GetStreamServiceSettings")).streamServiceSettings;
+  }
+
   // The button answers at once, whatever comes of it; the state says what did.
   startStream() {
     return this.remote.ask("StartStream");
@@ -223,6 +228,12 @@ export class Obs {
 
   status() {
     return this.remote.ask("GetStreamStatus");
+  }
+
+  // As a crash: run() starts it again, with what it had saved.
+  async kill() {
+    this.remote?.close();
+    await stopChild(this.child, "SIGKILL");
   }
 
   async close() {
