@@ -129,10 +129,16 @@ function defineTests() {
     JSON.parse(await runProgram("ffprobe", ["-v", "error", "-of", "json", "-analyzeduration", "2000000", "-show_streams", ...args], { timeout: 20000 })).streams;
 
   test("the sources give what they say: a B-picture feed, OBS with a password, cameras", { timeout: 60000 }, async () => {
-    const [server, screen, camera] = await Promise.all([RtmpServer.start(), startScreen(), RtspCamera.start({ audio: "aac", tones: [440, 880] })]);
-    const feed = publishDefaults(server.address("feed"), { size: "320x240" });
-    const obs = await Obs.start(screen, { password: "obs-secret-pw" });
+    const open = [];
+    const opened = (x) => (open.push(x), x);
+    let server, feed, obs;
     try {
+      server = opened(await RtmpServer.start());
+      feed = publishDefaults(server.address("feed"), { size: "320x240" });
+      opened({ close: () => stopChild(feed, "SIGKILL") });
+      const camera = opened(await RtspCamera.start({ audio: "aac", tones: [440, 880] }));
+      obs = opened(await Obs.start(opened(await startScreen()), { password: "obs-secret-pw" }));
+
       await server.published("feed");
       const [fed, shown] = await Promise.all([
         probe("-select_streams", "v", server.address("feed")),
@@ -150,14 +156,12 @@ function defineTests() {
       await obs.kill();
       await eventually("the stream is gone", async () => !(await server.streams()).obs?.publishing, { timeout: 10000 });
     } catch (e) {
-      e.message += `\nnginx: ${(await server.log()).slice(-1500)}\nfeed: ${feed.log.slice(-1500)}\nOBS: ${obs.log.slice(-1500)}`;
+      e.message += `\nnginx: ${(await server?.log())?.slice(-1500)}\nfeed: ${feed?.log.slice(-1500)}\nOBS: ${obs?.log.slice(-1500)}`;
       throw e;
     } finally {
-      await obs.close();
-      await camera.close();
-      await stopChild(feed, "SIGKILL");
-      await screen.close();
-      await server.close();
+      for (const program of open.reverse()) {
+        await program.close();
+      }
     }
   });
 

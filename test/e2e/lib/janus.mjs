@@ -313,8 +313,10 @@ export class Janus {
     return (await this.admin({ janus: "list_sessions" })).sessions;
   }
 
+  // The plugin of each handle of a session.
   async handles(session_id) {
-    return (await this.admin({ janus: "list_handles", session_id })).handles;
+    const { handles } = await this.admin({ janus: "list_handles", session_id });
+    return Promise.all(handles.map(async (handle_id) => (await this.admin({ janus: "handle_info", session_id, handle_id })).info.plugin));
   }
 
   // The UDP ports of mountpoints, sorted. Not those of WebRTC connections, nor those that forwards are sent from, of any number:

@@ -5,12 +5,14 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { eventually, exitOf } from "./mast.mjs";
 
 export const NET_ADDRESS = "10.77.0.1";
+
+const END_MS = 30000; // for all that a file's after() does
 
 const SETUP = `ip link set lo up &&
 ip link add mast0 type veth peer name mast1 && ip addr add ${NET_ADDRESS}/24 dev mast0 && ip link set mast0 up && ip link set mast1 up`;
@@ -69,9 +71,21 @@ async function leftIn(network) {
   return left.map((p) => `${p.pid} ${p.command}`);
 }
 
+// A child that a failed test left running keeps node from ending: this does.
+function endInTime() {
+  after(() => {
+    const end = () => {
+      console.log(`still running: ${processesIn().map((p) => `${p.pid} ${p.command}`).join("; ")}`); // prettier-ignore
+      process.exit(1);
+    };
+    setTimeout(end, END_MS).unref();
+  });
+}
+
 // True: we are in it, define the tests. False: one test was defined that runs this file again, in there.
 export function inOwnNetwork(url) {
   if (process.env.E2E_OWN_NETWORK) {
+    endInTime();
     return true;
   }
   const file = fileURLToPath(url);

@@ -25,8 +25,10 @@ export class RtmpServer {
   }
 
   #configuration(idleStreams) {
+    // As root it would give its folders to another user, whom a user namespace does not have.
+    const user = process.getuid() === 0 ? "user root; " : "";
     return `load_module ${MODULE};
-daemon off; master_process off; worker_processes 1; pid ${this.dir}/nginx.pid; error_log ${this.dir}/error.log info;
+${user}daemon off; master_process off; worker_processes 1; pid ${this.dir}/nginx.pid; error_log ${this.dir}/error.log info;
 events { worker_connections 256; }
 rtmp { server { listen 127.0.0.1:${this.port}; chunk_size 4096; ping 10s;
   application ${this.app} { live on; record off; wait_key on; wait_video on; drop_idle_publisher 10s; idle_streams ${idleStreams ? "on" : "off"}; } } }

@@ -107,20 +107,31 @@ async function forwardersOf(janus, rooms) {
   return found;
 }
 
+// By name where they have one: ids of who joins again are others.
+async function participantsOf(janus, rooms) {
+  const lists = await Promise.all(rooms.map(async ({ room }) => (await janus.participants(room)).map((p) => ({ room, ...p }))));
+  return lists.flat().map((p) => `${p.display || p.id} in room ${p.room}, ${p.publisher ? "publishing" : "silent"}`);
+}
+
+// Their ids say nothing, and are others after each start.
+async function sessionsOf(janus) {
+  const sessions = await janus.sessions();
+  const handles = await Promise.all(sessions.map((s) => janus.handles(s)));
+  return { "session of Janus": sessions.map(() => "open"), "handle of Janus": handles.flat() };
+}
+
 async function janusWorld(janus) {
   if (!janus.alive) {
     return { janus: ["not running"] };
   }
   const rooms = await janus.rooms();
-  const sessions = await janus.sessions();
   return {
     "UDP port of Janus": janus.mediaUdpPorts(),
     mountpoint: (await janus.mountpoints()).map((m) => `${m.id}${m.enabled ? "" : " (disabled)"}`),
     room: rooms.map((r) => `${r.room}`),
     forwarder: await forwardersOf(janus, rooms),
-    participant: (await Promise.all(rooms.map((r) => janus.participants(r.room)))).flat().map((p) => `${p.id} ${p.display ?? ""}`),
-    "session of Janus": sessions.map(String),
-    "handle of Janus": (await Promise.all(sessions.map((s) => janus.handles(s)))).flat().map(String),
+    participant: await participantsOf(janus, rooms),
+    ...(await sessionsOf(janus)),
   };
 }
 
