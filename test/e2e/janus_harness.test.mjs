@@ -15,6 +15,7 @@ import { RtmpServer } from "./lib/rtmp-server.mjs";
 import { RtspCamera } from "./lib/rtsp-camera.mjs";
 import { WebrtcBrowser } from "./lib/webrtc-page.mjs";
 import { diffWorld, sameWorld, world } from "./lib/world.mjs";
+import { WsProxy } from "./lib/ws-proxy.mjs";
 
 const H264 = "packetization-mode=1;profile-level-id=42e01f;level-asymmetry-allowed=1";
 
@@ -162,6 +163,32 @@ function defineTests() {
       for (const program of open.reverse()) {
         await program.close();
       }
+    }
+  });
+
+  test("a reply is lost on the way, a request never arrives", async () => {
+    const proxy = await WsProxy.start(janus.port);
+    const client = await janus.client(proxy.url);
+    const create = (id) => ({ request: "create", admin_key: janus.streamingKey, type: "rtp", id, media: media("h264") });
+    try {
+      const handle = await client.attach("streaming");
+      client.answerMs = 500;
+      const asked = [];
+      proxy.onRequest = (m) => {
+        asked.push(m.body?.request);
+        return m.body?.id !== 9004;
+      };
+      proxy.onReply = (m) => m.plugindata?.data.streaming !== "created";
+      await assert.rejects(handle.ask(create(9003)), /no answer/);
+      await assert.rejects(handle.ask(create(9004)), /no answer/);
+      assert.deepEqual((await janus.mountpoints()).filter((m) => m.id > 9002).map((m) => m.id), [9003]); // prettier-ignore
+      await handle.ask({ request: "destroy", id: 9003 });
+      assert.deepEqual(asked.filter((r) => r), ["create", "create", "destroy"]); // prettier-ignore
+      proxy.cut();
+      await eventually("the client knows", () => client.closed, { timeout: 5000 });
+    } finally {
+      client.close();
+      await proxy.close();
     }
   });
 

@@ -17,7 +17,6 @@ import { WebSocketClient } from "./ws.mjs";
 const MODULES = ["/usr/lib/x86_64-linux-gnu/janus", "/usr/lib/aarch64-linux-gnu/janus", "/usr/lib/janus"].find((m) => existsSync(m));
 const UNUSED_PLUGINS = ["audiobridge", "duktape", "echotest", "lua", "nosip", "recordplay", "sip", "textroom", "videocall", "voicemail"];
 const UNUSED_TRANSPORTS = ["http", "mqtt", "nanomsg", "pfunix", "rabbitmq"];
-const ANSWER_MS = 10000;
 const EPHEMERAL = Number(readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8").split(/\s/)[0]);
 const libraries = (names) => names.map((n) => `libjanus_${n}.so`).join(",");
 
@@ -54,6 +53,7 @@ export class JanusClient {
   #keepalive;
   events = []; // all that came unasked, in order
   closed = false;
+  answerMs = 10000;
 
   static async connect(url, { adminSecret, apiSecret } = {}) {
     const client = new JanusClient();
@@ -92,8 +92,8 @@ export class JanusClient {
     const reply = await new Promise((done, fail) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(transaction);
-        fail(new Error(`${JSON.stringify(message)}: no answer in ${ANSWER_MS} ms`));
-      }, ANSWER_MS);
+        fail(new Error(`${JSON.stringify(message)}: no answer in ${this.answerMs} ms`));
+      }, this.answerMs);
       const settle = (then) => (value) => {
         clearTimeout(timer);
         then(value);
@@ -265,8 +265,8 @@ export class Janus {
     }
   }
 
-  client() {
-    return JanusClient.connect(this.url, { apiSecret: this.apiSecret });
+  client(url = this.url) {
+    return JanusClient.connect(url, { apiSecret: this.apiSecret });
   }
 
   // Requests of a plugin without a session of ours: they change nothing that is counted. Asynchronous ones need attach().

@@ -20,7 +20,12 @@ export class RtmpServer {
     });
     Object.assign(server, { app, dir: await mkdtemp(join(tmpdir(), "mast-nginx-")), port: await freePort(), httpPort: await freePort() });
     await writeFile(join(server.dir, "nginx.conf"), server.#configuration(idleStreams));
-    await server.run();
+    try {
+      await server.run();
+    } catch (e) {
+      await server.close();
+      throw e;
+    }
     return server;
   }
 
@@ -30,7 +35,7 @@ export class RtmpServer {
     return `load_module ${MODULE};
 ${user}daemon off; master_process off; worker_processes 1; pid ${this.dir}/nginx.pid; error_log ${this.dir}/error.log info;
 events { worker_connections 256; }
-rtmp { server { listen 127.0.0.1:${this.port}; chunk_size 4096; ping 10s;
+rtmp { access_log off; server { listen 127.0.0.1:${this.port}; chunk_size 4096; ping 10s;
   application ${this.app} { live on; record off; wait_key on; wait_video on; drop_idle_publisher 10s; idle_streams ${idleStreams ? "on" : "off"}; } } }
 http { access_log off; ${TEMP_PATHS.map((p) => `${p}_temp_path ${this.dir}/${p};`).join(" ")}
   server { listen 127.0.0.1:${this.httpPort}; location /stat { rtmp_stat all; } location /control { rtmp_control all; } } }
