@@ -261,13 +261,15 @@ static bool wants_cut(const struct hls_mux *m, const struct sample *s)
 {
     const struct hls_segment *g = m->current;
     int64_t length = s->dts_ns - g->start_ns;
+    if (chunks_of(g) >= SEGMENT_CHUNKS_MAX || g->bytes >= m->limits.bytes_max / 4) {
+        return true; /* also where each picture is a group of its own */
+    }
     if (s->group != m->group) {
         int64_t next = s->dts_ns - m->group_ns; /* the coming group will be about as long */
         return !g->independent || length >= m->limits.segment_ns * 9 / 10 ||
                length + next > m->target_s * HLS_S + OVER_TARGET_NS;
     }
-    if (chunks_of(g) >= SEGMENT_CHUNKS_MAX || g->bytes >= m->limits.bytes_max / 4 ||
-        length >= GROUP_MAX_NS + HLS_S || exceeds_target(m, s)) {
+    if (length >= GROUP_MAX_NS + HLS_S || exceeds_target(m, s)) {
         return true;
     }
     bool leads = s->params->kind == TRACK_VIDEO || !m->epoch_has_video;

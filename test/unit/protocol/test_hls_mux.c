@@ -733,6 +733,23 @@ static void test_files(void **state)
     teardown(&w);
 }
 
+/* Of key frames only: a segment is as bounded in bytes as one of long groups is. */
+static void test_large_key_frames_do_not_fill_memory(void **state)
+{
+    struct world w;
+    setup(&w, 1);
+    w.silent = true;
+    w.large = 60000;
+    run_for(&w, 20 * NS_PER_S);
+    assert_true(w.m.n_segments >= 4);
+    for (unsigned i = 0; i < w.m.n_segments; i++) {
+        assert_true(w.m.segments[i]->independent);
+        assert_in_range(w.m.segments[i]->bytes, 1, w.m.limits.bytes_max / 4 + w.large);
+    }
+    assert_true(w.m.bytes < 2 * w.m.limits.bytes_max);
+    teardown(&w);
+}
+
 /* A group of large pictures; the same bytes come out in chunks and, asked for often, in one buffer. */
 static void count_pieces(void *user, struct buf *chunk)
 {
@@ -802,6 +819,7 @@ int main(void)
         cmocka_unit_test(test_when_a_reload_is_due),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_a_wanted_segment_is_in_one_piece),
+        cmocka_unit_test(test_large_key_frames_do_not_fill_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
