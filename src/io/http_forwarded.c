@@ -29,7 +29,7 @@ static struct bytes trim(struct bytes b)
     return b;
 }
 
-/* The last elements of a list, in order; commas inside quotes do not part (RFC 9110 5.6.4). */
+/* The last elements of a list, in order. */
 struct hops {
     unsigned n;
     struct bytes items[FORWARDED_HOPS_MAX];
@@ -48,29 +48,45 @@ static void add_hop(struct hops *h, struct bytes item)
     h->items[h->n++] = item;
 }
 
+/*
+ * Behind the quoted string (RFC 9110 5.6.4) that opens at i, or i when it is none. The client writes the front of the header: a
+ * quote that it left open would swallow what the proxy added, up to the proxy's own quotes. So one opens as a value only, and
+ * is closed only where an element or a parameter may end.
+ */
+static size_t skip_quoted(const char *text, size_t i, size_t len)
+{
+    size_t at = i + 1;
+    if (i == 0 || text[i - 1] != '=') {
+        return i;
+    }
+    while (at < len && text[at] != '"') {
+        at += text[at] == '\\' ? 2 : 1;
+    }
+    return at + 1 == len || (at + 1 < len && strchr(",; \t", text[at + 1])) ? at + 1 : i;
+}
+
 /* Where the first `stop` outside of quotes is, or the end. */
 static size_t span(const char *text, size_t len, char stop)
 {
-    bool quoted = false;
-    for (size_t i = 0; i < len; i++) {
-        if (quoted && text[i] == '\\') {
-            i++;
-        } else if (text[i] == '"') {
-            quoted = !quoted;
-        } else if (!quoted && text[i] == stop) {
+    for (size_t i = 0; i < len;) {
+        size_t behind = text[i] == '"' ? skip_quoted(text, i, len) : i;
+        if (behind == i && text[i] == stop) {
             return i;
         }
+        i = MAX(behind, i + 1);
     }
     return len;
 }
 
-static void split(const char *header, struct hops *ret)
+/* Forwarded has quotes, in which commas do not part; the older headers have none. */
+static void split(const char *header, bool quotes, struct hops *ret)
 {
     size_t len = strlen(header);
     *ret = (struct hops){0};
     for (size_t at = 0; at < len;) {
-        size_t n = span(header + at, len - at, ',');
-        add_hop(ret, BYTES(header + at, n));
+        const char *rest = header + at;
+        size_t n = quotes ? span(rest, len - at, ',') : strcspn(rest, ",");
+        add_hop(ret, BYTES(rest, n));
         at += n + 1;
     }
 }
@@ -117,7 +133,7 @@ bool forwarded_walk_list(const char *header, const struct sockaddr *peer,
 {
     struct hops hops;
     bool found = false;
-    split(header, &hops);
+    split(header, false, &hops);
     while (hops.n > 0 && proxy_is_trusted(t, found ? (struct sockaddr *)ret : peer)) {
         struct sockaddr_storage next;
         if (!parse_node(hops.items[--hops.n], &next)) {
@@ -159,7 +175,7 @@ bool forwarded_walk(const char *header, const struct sockaddr *peer,
 {
     struct hops hops;
     bool found = false;
-    split(header, &hops);
+    split(header, true, &hops);
     while (hops.n > 0 &&
            proxy_is_trusted(t, found ? (const struct sockaddr *)&ret->client : peer)) {
         char text[INET6_ADDRSTRLEN + 8];
@@ -193,7 +209,7 @@ static char *join(const struct http_request *req, const char *name)
 static bool says_https(const char *protos)
 {
     struct hops hops;
-    split(protos ? protos : "", &hops);
+    split(protos ? protos : "", false, &hops);
     return hops.n > 0 && hops.items[hops.n - 1].len == 5 &&
            strncasecmp((const char *)hops.items[hops.n - 1].data, "https", 5) == 0;
 }

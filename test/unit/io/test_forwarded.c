@@ -185,6 +185,50 @@ static void test_the_standard_header(void **state)
     assert_string_equal(by_standard(&g, "for=203.0.113.9", "192.0.2.1", &tls), "");
 }
 
+/* The client writes the front of the header: what it opens there must not hide what the proxy wrote behind it. */
+static void test_quotes_that_are_left_open(void **state)
+{
+    static const char *const fronts[] = {
+        "for=192.0.2.66;x=\"",
+        "for=192.0.2.66;x=\"a",
+        "for=192.0.2.66;x=\"\\",
+        "for=192.0.2.66;x=\"\"\"",
+        "for=192.0.2.66;x=a\"b",
+        "for=192.0.2.66;\"",
+        "for=\"192.0.2.66",
+        "\"",
+        "=\"",
+    };
+    static const char *const backs[] = {
+        "for=203.0.113.9",
+        "for=\"203.0.113.9:80\"",
+        "for=203.0.113.9;by=\"_a\";proto=https",
+        "for=\"203.0.113.9:80\";by=\"_a,b\"",
+    };
+    struct rig g;
+    bool tls;
+    init(&g);
+    for (unsigned i = 0; i < ARRAY_LEN(fronts); i++) {
+        for (unsigned k = 0; k < ARRAY_LEN(backs); k++) {
+            for (unsigned blank = 0; blank < 2; blank++) {
+                _cleanup_free_ char *header =
+                    mem_printf("%s,%s%s", fronts[i], blank ? " " : "", backs[k]);
+                const char *client = by_standard(&g, header, "127.0.0.1", &tls);
+                if (strcmp(client, "203.0.113.9") != 0) {
+                    fail_msg("%s: '%s'", header, client);
+                }
+            }
+        }
+        _cleanup_free_ char *list = mem_printf("%s, 203.0.113.9", fronts[i]);
+        assert_string_equal(by_list(&g, list, "127.0.0.1"), "203.0.113.9");
+    }
+    /* Quotes that are quotes still keep commas and semicolons. */
+    assert_string_equal(
+        by_standard(&g, "for=192.0.2.1;x=\"a, \\\"b;\";proto=https", "127.0.0.1", &tls),
+        "192.0.2.1");
+    assert_true(tls);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +237,7 @@ int main(void)
         cmocka_unit_test(test_the_rightmost_untrusted_is_the_client),
         cmocka_unit_test(test_only_the_last_hops_are_looked_at),
         cmocka_unit_test(test_the_standard_header),
+        cmocka_unit_test(test_quotes_that_are_left_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
