@@ -277,8 +277,9 @@ static bool take_loss(struct janus *j, const struct janus_call *c, const struct 
 /* A handle that was attached after its owner had left, or had given up waiting, is nobody's. */
 static bool is_late_attach(struct janus *j, const struct janus_message *m)
 {
+    uint64_t transaction = janus_transaction_parse(m->transaction);
     return m->kind == JANUS_SUCCESS && m->id != 0 && j->state == JANUS_UP &&
-           m->session_id == j->session && janus_transaction_parse(m->transaction) != 0 &&
+           m->session_id == j->session && transaction != 0 && transaction <= j->next_transaction &&
            !janus_handle_by_id(j, m->id);
 }
 

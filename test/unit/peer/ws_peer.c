@@ -88,6 +88,6 @@ void ws_peer_hang_up(struct ws_peer *p, int code)
 
 void ws_peer_stop(struct ws_peer *p)
 {
-    RUN_UNTIL(p->l, !p->now && ws_live() == 0);
+    RUN_UNTIL(p->l, !p->now);
     p->server = http_server_free(p->server);
 }
