@@ -23,7 +23,7 @@ LOG_TOPIC(topic, "janus.room");
 #define STEADY_NS      (INT64_C(10) * 1000000000) /* who was inside so long did not fail */
 
 struct janus_listener {
-    struct janus *janus;
+    struct loop *loop;
     struct janus_handle *handle;
     struct janus_listener_ops ops;
     void *user;
@@ -68,7 +68,7 @@ static void leave_with(struct janus_listener *l, int r, int code, const char *te
     struct error err;
     char buf[32];
     error_set(&err, r, id_text(&l->room, buf), "%s", text);
-    if (l->inside && loop_now_ns(l->janus->loop) - l->inside_ns > STEADY_NS) {
+    if (l->inside && loop_now_ns(l->loop) - l->inside_ns > STEADY_NS) {
         l->retry_ms = RETRY_FIRST_MS;
     }
     l->inside = false;
@@ -116,7 +116,7 @@ static void on_joined(void *user, const struct janus_result *res)
         return;
     }
     l->inside = true;
-    l->inside_ns = loop_now_ns(l->janus->loop);
+    l->inside_ns = loop_now_ns(l->loop);
     forget_gone(l);
     tell_feeds(l, &said, true);
     janus_room_said_done(&said);
@@ -216,7 +216,7 @@ struct janus_listener *janus_listener_new(struct janus *j,
                                                        .on_failed = on_failed,
                                                        .on_resumed = on_resumed};
     struct janus_listener *l = mem_new(struct janus_listener);
-    l->janus = j;
+    l->loop = j->loop;
     l->ops = *ops;
     l->user = user;
     l->room = *config->room;

@@ -140,7 +140,14 @@ static void on_text(struct ws_peer *p, struct bytes text)
         keep_body(f, o);
     }
     json_decref(o);
-    answer(f, word, f->transaction[word]);
+    bool cut = ++f->requests == f->cut_at;
+    if (!cut || f->cut_answers) {
+        answer(f, word, f->transaction[word]);
+    }
+    if (cut) {
+        ws_peer_hang_up(p, 1001);
+        return;
+    }
     if (f->after) {
         f->after(f, word);
     }

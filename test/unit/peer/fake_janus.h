@@ -35,6 +35,9 @@ struct fake_janus {
     enum fake_manner manner[FAKE_WORD_N];
     unsigned asked[FAKE_WORD_N];
     char transaction[FAKE_WORD_N][32]; /* of the last of its kind */
+    unsigned requests;
+    unsigned cut_at;  /* hangs up at this request, from 1; 0 = at none */
+    bool cut_answers; /* after it was answered, not instead */
     const char *raw;
     const char *data; /* what plugins answer; NULL = {"streaming":"ok"} */
     void (*after)(struct fake_janus *f, enum fake_word word); /* has answered; may be NULL */

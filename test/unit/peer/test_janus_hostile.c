@@ -800,6 +800,50 @@ static void test_everything_may_be_freed_in_every_callback(void **state)
     }
 }
 
+/* ---- at every message ---- */
+
+#define MESSAGES 12 /* what coming up, two handles, a join and a call take, and some more */
+
+/* Whatever the message at which the connection ends, and whether it was answered: all is well in the end. */
+static void test_the_connection_ends_at_every_message(void **state)
+{
+    for (unsigned i = 0; i < 4 * MESSAGES; i++) {
+        struct ears e;
+        struct world *w = &e.w;
+        listen_with(&e, NULL);
+        w->fake.cut_at = 1 + i / 4;
+        w->fake.cut_answers = i & 1;
+        w->fake.manner[FAKE_CLAIM] = i & 2 ? FAKE_NO_SESSION : FAKE_WELL;
+        w->h = janus_handle_new(w->j, JANUS_STREAMING, &handle_ops, w);
+        do {
+            RUN_UNTIL(w->l, e.joined > 0 && janus_handle_is_attached(w->h) &&
+                                janus_state(w->j) == JANUS_UP);
+            ask(w);
+        } while (w->r < 0 || w->fake.requests < w->fake.cut_at);
+        assert_int_equal(w->failed, 0);
+        deafen(&e);
+    }
+}
+
+static void test_all_is_freed_at_every_message(void **state)
+{
+    for (unsigned at = 1; at <= MESSAGES; at++) {
+        struct ears e;
+        struct world *w = &e.w;
+        listen_with(&e, NULL);
+        w->h = janus_handle_new(w->j, JANUS_STREAMING, &handle_ops, w);
+        if (at > 1) {
+            const struct janus_ask a = {.body = BYTES_STR("{}")};
+            janus_ask(w->h, &a, on_done, w); /* too early: it is told so */
+        }
+        RUN_UNTIL(w->l, w->fake.requests >= at || (e.joined > 0 && w->attached > 0));
+        if (at % 2) {
+            w->j = janus_free(w->j); /* before what hangs on it */
+        }
+        deafen(&e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -824,6 +868,8 @@ int main(void)
         cmocka_unit_test(test_a_listener_that_is_refused_does_not_hurry),
         cmocka_unit_test(test_a_listener_without_a_name_is_told),
         cmocka_unit_test(test_a_listener_is_freed_when_it_is_out),
+        cmocka_unit_test(test_the_connection_ends_at_every_message),
+        cmocka_unit_test(test_all_is_freed_at_every_message),
         cmocka_unit_test(test_everything_may_be_freed_in_every_callback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
