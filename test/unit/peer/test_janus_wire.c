@@ -175,6 +175,9 @@ static void test_mountpoints(void **state)
     janus_mountpoints_done(&m);
 }
 
+#define PORT_TOO_HIGH                                                                              \
+    "{\"streaming\":\"info\",\"info\":{\"id\":1,\"media\":[{\"type\":\"video\",\"port\":70000}]}}"
+
 static void test_what_is_no_answer(void **state)
 {
     static const char *const bad[] = {"",
@@ -184,8 +187,7 @@ static void test_what_is_no_answer(void **state)
                                       "{\"streaming\":\"ok\"}",
                                       "{\"streaming\":\"info\",\"info\":[]}",
                                       "{\"streaming\":\"list\",\"list\":[{}]}",
-                                      "{\"streaming\":\"info\",\"info\":{\"id\":1,\"media\":[{"
-                                      "\"type\":\"video\",\"port\":70000}]}}"};
+                                      PORT_TOO_HIGH};
     static const char *const bad_room[] = {
         "", "{}", "{\"videoroom\":7}", "{\"videoroom\":\"x\",\"publishers\":[{\"display\":\"x\"}]}",
         "{\"videoroom\":\"x\",\"forwarders\":[{\"port\":1}]}"};
