@@ -197,6 +197,7 @@ struct rtmp_client *rtmp_client_open(struct loop *l, const struct rtmp_client_co
         .port = url.port,
         .tls = url.tls ? config->tls : NULL,
         .timeout_ms = timeout_ms,
+        .guard = config->guard,
     };
     c->conn = conn_connect(l, &how, &conn_ops, c);
     return c;

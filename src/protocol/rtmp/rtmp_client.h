@@ -24,10 +24,11 @@ struct rtmp_client_ops {
 /* Copied. */
 struct rtmp_client_config {
     bool publish;
-    const char *url;         /* rtmp[s]://host[:port]/app[/...]/name[?query] */
-    struct tls_context *tls; /* for rtmps: required */
-    const char *agent;       /* NULL = ours */
-    unsigned timeout_ms;     /* from connecting to on_started; 0 = 10000 */
+    const char *url;               /* rtmp[s]://host[:port]/app[/...]/name[?query] */
+    struct tls_context *tls;       /* for rtmps: required */
+    const struct net_guard *guard; /* which addresses it may reach; NULL = any */
+    const char *agent;             /* NULL = ours */
+    unsigned timeout_ms;           /* from connecting to on_started; 0 = 10000 */
 };
 
 /* Where a URL leads. app is everything before the last segment, as in OBS; name keeps the query. */

@@ -27,6 +27,8 @@ struct rtmp_pull {
     int64_t silent_ns;
     int64_t media_ns; /* when media, or the grant, came last */
     unsigned malformed;
+    bool ours;  /* the path is */
+    bool media; /* came */
     bool ended; /* told the owner */
     bool tls;
     char path[STREAM_PATH_MAX + 1];
@@ -55,12 +57,20 @@ static void end(struct rtmp_pull *p, enum rtmp_pull_end why, const char *text)
 
 /* ---- our side ---- */
 
-static void on_publisher_open(void *user)
+/* Servers grant play of what nobody publishes, too. */
+static void note_progress(struct rtmp_pull *p, bool ours, bool media)
 {
-    struct rtmp_pull *p = user;
-    if (!p->ended && p->ops.on_open) {
+    const bool before = p->ours && p->media;
+    p->ours = p->ours || ours;
+    p->media = p->media || media;
+    if (!before && p->ours && p->media && !p->ended && p->ops.on_open) {
         p->ops.on_open(p->user);
     }
+}
+
+static void on_publisher_open(void *user)
+{
+    note_progress(user, true, false);
 }
 
 static void on_publisher_close(void *user, int r, const char *why)
@@ -98,6 +108,8 @@ static void on_media(void *user, const struct rtmp_message *m)
     const int r = rtmp_input_message(p->input, m, p->media_ns, &err);
     if (r < 0 && r != -ENOTSUP && ++p->malformed == MALFORMED_MAX) {
         end(p, RTMP_PULL_BROKEN, err.text);
+    } else if (r >= 0) {
+        note_progress(p, false, true);
     }
 }
 
@@ -165,7 +177,11 @@ struct rtmp_pull *rtmp_pull_open(struct engine *e, struct loop *l,
     }
     struct rtmp_pull *p = mem_new(struct rtmp_pull);
     const struct rtmp_client_config client = {
-        .url = config->url, .tls = config->tls, .timeout_ms = config->timeout_ms};
+        .url = config->url,
+        .tls = config->tls,
+        .guard = config->guard,
+        .timeout_ms = config->timeout_ms,
+    };
     p->engine = e;
     p->loop = l;
     p->ops = *ops;

@@ -24,18 +24,19 @@ const char *rtmp_pull_end_to_str(enum rtmp_pull_end end); /* "unreachable", ... 
 
 /* rtmp_pull_close() may be called in both. */
 struct rtmp_pull_ops {
-    void (*on_open)(void *user); /* on air soon: the path is ours and media comes. May be NULL */
+    void (*on_open)(void *user); /* on air soon: the path is ours and media came. May be NULL */
     /* Dead from here on: the owner calls rtmp_pull_close(). */
     void (*on_end)(void *user, enum rtmp_pull_end end, const char *why);
 };
 
 /* Copied. */
 struct rtmp_pull_config {
-    const char *url;         /* rtmp[s]://host[:port]/app/name[?query] */
-    const char *path;        /* of our stream */
-    struct tls_context *tls; /* for rtmps: required */
-    unsigned timeout_ms;     /* until play is granted; 0 = 10000 */
-    unsigned silent_ms;      /* without media; 0 = 10000 */
+    const char *url;               /* rtmp[s]://host[:port]/app/name[?query] */
+    const char *path;              /* of our stream */
+    struct tls_context *tls;       /* for rtmps: required */
+    const struct net_guard *guard; /* which addresses it may reach; NULL = any */
+    unsigned timeout_ms;           /* until play is granted; 0 = 10000 */
+    unsigned silent_ms;            /* without media; 0 = 10000 */
 };
 
 /* NULL with err for a bad URL; everything else shows in on_end. */

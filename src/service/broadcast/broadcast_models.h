@@ -272,6 +272,8 @@ struct broadcast_relay_info {
     int64_t pid;
     int64_t restarts;
     bool secret_visible;
+    int64_t packets;   /* builtin: sent */
+    int64_t b_dropped; /* builtin: pictures that were left out */
     char *last_error;
     MODEL_ARRAY(struct endpoint) endpoints;
     struct model_present present;

@@ -10,6 +10,31 @@ static bool has_room(const struct broadcast_request *q)
     return q->room_id.kind != MODEL_ID_NONE;
 }
 
+static int add_builtin(struct broadcast *b, struct error *err)
+{
+    _cleanup_free_ char *url = broadcast_pull_url(b);
+    _cleanup_free_ char *path = broadcast_stream_path(b);
+    if (!b->service->config.engine || b->service->config.n_loops == 0) {
+        return error_set(err, -ENOTSUP, "relay_kind", "must not be builtin: there is no engine");
+    }
+    if (!b->record.result.request.stream && stream_path_check(path, err) < 0) {
+        return error_set(err, -EINVAL, "id", "makes no path of a stream: %s", path);
+    }
+    if (url) {
+        (void)runner_add(&b->runner, &step_pull);
+    }
+    (void)runner_add(&b->runner, &step_sender);
+    return 0;
+}
+
+static int add_relay(struct broadcast *b, struct error *err)
+{
+    if (broadcast_relay_now(b) == BROADCAST_RELAY_BUILTIN) {
+        return add_builtin(b, err);
+    }
+    return error_set(err, -EINVAL, "relay_kind", "is not known");
+}
+
 int broadcast_plan(struct broadcast *b, struct error *err)
 {
     const struct broadcast_request *q = &b->record.result.request;
@@ -33,6 +58,10 @@ int broadcast_plan(struct broadcast *b, struct error *err)
         break;
     case BROADCAST_FRONTEND_OWNED:
         break;
+    case BROADCAST_RTMP_EXTERNAL:
+    case BROADCAST_STREAM:
+        broadcast_note_ingest(b);
+        return add_relay(b, err);
     default:
         return error_set(err, -EINVAL, "source_kind", "is not known");
     }

@@ -113,6 +113,22 @@ extern const struct step_kind step_pull;   /* RTMP of another server into the en
 extern const struct step_kind step_sender; /* builtin */
 extern const struct step_kind step_obs;
 
+/* ---- broadcast_source.c: the stream here that its media comes by ---- */
+/* To be freed: the request's, or "broadcast/<id>". */
+char *broadcast_stream_path(const struct broadcast *b);
+/* What it is pulled from, with its secrets, to be freed; NULL: it is published to us, or is here anyway. */
+char *broadcast_pull_url(const struct broadcast *b);
+/* result.srs_info, where a source publishes by RTMP. */
+void broadcast_note_ingest(struct broadcast *b);
+/* The one media loop for what a broadcast has on one. */
+struct loop *broadcast_media_loop(const struct broadcast *b);
+/* Which relay it has: the request's, or the one that was taken instead. */
+enum broadcast_relay broadcast_relay_now(const struct broadcast *b);
+struct broadcast_relay_info *broadcast_relay_info(struct broadcast *b);
+void broadcast_relay_state(struct broadcast *b, const char *state);
+/* s is the builtin relay, which cannot serve: what can takes its place, and s is no more. */
+void broadcast_fall_back(struct step *s, const char *why);
+
 /* Adds the steps that the request takes; -EINVAL, -ENOENT. */
 int broadcast_plan(struct broadcast *b, struct error *err);
 /* What a viewer's list tells of it: {"mast":"ID"}; to be freed. */

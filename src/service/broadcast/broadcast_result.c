@@ -133,6 +133,9 @@ static const struct model_field relay_info_fields[] = {
     MODEL_INT(struct broadcast_relay_info, restarts),
     MODEL_BOOL(struct broadcast_relay_info, secret_visible,
                .doc = "Who may see the process sees a secret."),
+    MODEL_INT(struct broadcast_relay_info, packets, .doc = "Sent by relay builtin."),
+    MODEL_INT(struct broadcast_relay_info, b_dropped,
+              .doc = "B pictures that relay builtin left out."),
     MODEL_STRING(struct broadcast_relay_info, last_error, .max = TEXT_MAX),
     MODEL_LIST_STRUCT(struct broadcast_relay_info, endpoints, &endpoint_model, .max = TRACKS_MAX),
 };

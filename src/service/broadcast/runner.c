@@ -528,15 +528,44 @@ void runner_init(struct runner *r, struct loop *l, const struct runner_ops *ops,
     loop_task_init(&r->pump, pump);
 }
 
-struct step *runner_add(struct runner *r, const struct step_kind *kind)
+static struct step *step_new(struct runner *r, const struct step_kind *kind)
 {
-    assert(r->n < RUNNER_STEPS_MAX && kind->size >= sizeof(struct step));
+    assert(kind->size >= sizeof(struct step));
     struct step *s = mem_zalloc(kind->size);
     s->kind = kind;
     s->runner = r;
     s->since_ns = clock_wall_ns();
-    r->steps[r->n++] = s;
     return s;
+}
+
+static void step_free(struct step *s)
+{
+    if (s->kind->drop) {
+        s->kind->drop(s);
+    }
+    free(s->reason);
+    free(s);
+}
+
+struct step *runner_add(struct runner *r, const struct step_kind *kind)
+{
+    assert(r->n < RUNNER_STEPS_MAX);
+    return r->steps[r->n++] = step_new(r, kind);
+}
+
+struct step *runner_swap(struct step *s, const struct step_kind *kind)
+{
+    struct runner *r = s->runner;
+    struct step *after = step_new(r, kind);
+    assert(!s->then && r->failed != s);
+    for (unsigned i = 0; i < r->n; i++) {
+        r->steps[i] = r->steps[i] == s ? after : r->steps[i];
+    }
+    answered(s);
+    step_free(s);
+    r->dirty = true;
+    r->changed = true;
+    return after;
 }
 
 void runner_done(struct runner *r)
@@ -548,12 +577,7 @@ void runner_done(struct runner *r)
     r->timer = loop_timer_free(r->timer);
     r->checks = loop_timer_free(r->checks);
     for (unsigned i = r->n; i-- > 0;) {
-        struct step *s = r->steps[i];
-        if (s->kind->drop) {
-            s->kind->drop(s);
-        }
-        free(s->reason);
-        free(s);
+        step_free(r->steps[i]);
     }
     *r = (struct runner){0};
 }

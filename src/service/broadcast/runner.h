@@ -143,6 +143,8 @@ void runner_init(struct runner *r, struct loop *l, const struct runner_ops *ops,
                  const struct runner_pace *pace);
 /* The next one in order, before anything runs: zeroed memory of its kind's size, freed after its drop. */
 struct step *runner_add(struct runner *r, const struct step_kind *kind);
+/* In the place of s, which has no effect outside: dropped and freed, also while it starts. The new one begins as all do. */
+struct step *runner_swap(struct step *s, const struct step_kind *kind);
 /* Frees the steps; nothing outside is undone, no callback comes any more. */
 void runner_done(struct runner *r);
 

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The stream here that a broadcast's media comes by, and which relay sends it on. */
+#include "base/mem.h"
+#include "base/url.h"
+#include "service/broadcast/broadcast_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+char *broadcast_stream_path(const struct broadcast *b)
+{
+    const struct broadcast_request *q = &b->record.result.request;
+    return q->stream ? mem_strdup(q->stream) : mem_printf("broadcast/%s", broadcast_id(b));
+}
+
+char *broadcast_pull_url(const struct broadcast *b)
+{
+    const struct broadcast_request *q = &b->record.result.request;
+    if (q->input_url) {
+        return mem_strdup(q->input_url);
+    }
+    return q->srs && q->source_kind != BROADCAST_STREAM ? srs_ingest_publish_url(q->srs, false)
+                                                        : NULL;
+}
+
+/* By its id: the same one after each restart of a step, and all of them in turn. */
+struct loop *broadcast_media_loop(const struct broadcast *b)
+{
+    const struct broadcasts_config *c = &b->service->config;
+    uint32_t sum = 0;
+    for (const char *p = broadcast_id(b); *p; p++) {
+        sum = sum * 31 + (uint8_t)*p;
+    }
+    return c->loops[sum % c->n_loops];
+}
+
+/* ---- the relay ---- */
+
+enum broadcast_relay broadcast_relay_now(const struct broadcast *b)
+{
+    const struct broadcast_relay_info *info = b->record.result.relay_info;
+    return info && info->why ? info->kind : broadcast_request_relay(&b->record.result.request);
+}
+
+struct broadcast_relay_info *broadcast_relay_info(struct broadcast *b)
+{
+    struct broadcast_result *res = &b->record.result;
+    if (!res->relay_info) {
+        res->relay_info = mem_new(struct broadcast_relay_info);
+        model_init(&broadcast_relay_info_model, res->relay_info);
+        MODEL_SET(&broadcast_relay_info_model, res->relay_info, kind,
+                  broadcast_request_relay(&res->request));
+    }
+    return res->relay_info;
+}
+
+static void set_text(char **to, const char *text)
+{
+    if (!*to || strcmp(*to, text) != 0) {
+        free(*to);
+        *to = mem_strdup(text);
+    }
+}
+
+void broadcast_relay_state(struct broadcast *b, const char *state)
+{
+    set_text(&broadcast_relay_info(b)->state, state);
+    set_text(&broadcast_health(b)->relay, state);
+}
+
+void broadcast_fall_back(struct step *s, const char *why)
+{
+    struct error err = {0};
+    error_set(&err, -ENOTSUP, s->kind->name, "another relay is needed: %s", why);
+    if (s->state == STEP_UP) {
+        step_lost(s, "%s", err.text);
+    } else {
+        step_failed(s, &err, false); /* another publisher may come */
+    }
+}
+
+/* ---- our own ingest ---- */
+
+void broadcast_note_ingest(struct broadcast *b)
+{
+    struct broadcast_result *res = &b->record.result;
+    const struct broadcast_request *q = &res->request;
+    const char *rtmp = b->service->config.ingest.rtmp;
+    bool publishes = q->source_kind == BROADCAST_OBS ||
+                     (q->source_kind == BROADCAST_RTMP_EXTERNAL && !q->input_url);
+    if (res->srs_info || !publishes) {
+        return;
+    }
+    struct broadcast_srs_info *info = mem_new(struct broadcast_srs_info);
+    model_init(&broadcast_srs_info_model, info);
+    res->srs_info = info;
+    if (q->srs) {
+        info->rtmp_url = url_redact(q->srs->rtmp_url, URL_MASK_KEYS);
+        set_text(&info->app, q->srs->app);
+        info->publish_url = srs_ingest_publish_url(q->srs, true);
+    } else {
+        info->builtin = true;
+        info->path = broadcast_stream_path(b);
+        info->publish_url = rtmp ? mem_printf("%s/%s", rtmp, info->path) : NULL;
+    }
+}
