@@ -51,13 +51,13 @@ static bool ask_quietly(const char *prompt, char *buf, size_t size)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGTSTP);
-    sigprocmask(SIG_BLOCK, &signals, &before);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
     struct termios quiet = old;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     bool r = read_line(buf, size);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     fputs("\n", stderr);
     return r;
 }

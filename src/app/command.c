@@ -217,6 +217,7 @@ static int take_option(struct args *a, int argc, char **argv, int *at)
     if (why) {
         return args_refuse(a, why);
     }
+    assert(o); /* else there was a why */
     if (o->arg && !value) {
         value = argv[++*at];
     }

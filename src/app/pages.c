@@ -4,6 +4,7 @@
 #include "app/where.h"
 #include "base/mem.h"
 #include "engine/stream.h"
+#include "io/http_wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -129,17 +130,38 @@ static bool name_is_plain(const char *name)
     return *name != '\0' && !at_start;
 }
 
+static int open_file(const struct pages *p, const char *name)
+{
+    struct stat st;
+    int fd = openat(p->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* The build of the page packs its files once (web/vite.config.ts); without that they are sent as they are. */
+static int open_packed(const struct pages *p, struct http_request *req, const char *name)
+{
+    _cleanup_free_ char *packed = mem_printf("%s.gz", name);
+    bool accepted = http_accepts_gzip(http_request_header(req, "Accept-Encoding"));
+    return accepted ? open_file(p, packed) : -1;
+}
+
 static void send_file(struct pages *p, struct http_request *req, struct http_reply *reply,
                       const char *name, const char *cache, const char *policy)
 {
-    struct stat st;
-    int fd = name_is_plain(name) ? openat(p->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        if (fd >= 0) {
-            close(fd);
-        }
+    bool plain = name_is_plain(name);
+    int packed = plain ? open_packed(p, req, name) : -1;
+    int fd = packed >= 0 || !plain ? packed : open_file(p, name);
+    if (fd < 0) {
         not_found(reply, "such file");
         return;
+    }
+    http_reply_header(reply, "Vary", "Accept-Encoding");
+    if (packed >= 0) {
+        http_reply_header(reply, "Content-Encoding", "gzip");
     }
     http_reply_header(reply, "X-Content-Type-Options", "nosniff");
     http_reply_header(reply, "Content-Security-Policy", policy);

@@ -76,6 +76,8 @@ void serve_metrics(void *user, struct metrics_page *page)
     put_rtmp(page, all, n);
     metrics_single(page, "mast_http_connections", METRIC_GAUGE, "HTTP and WebSocket connections.",
                    (double)http_server_live(c->http));
+    metrics_single(page, "mast_http2_connections", METRIC_GAUGE, "Those of them that speak HTTP/2.",
+                   (double)http_server_live_http2(c->http));
     metrics_single(page, "mast_mse_sessions", METRIC_GAUGE, "MSE sessions.", (double)mse_live());
     if (c->hls) {
         put_hls(page, c->hls);

@@ -149,6 +149,7 @@ int http_server_listen(struct http_server *s, const struct listener_config *conf
 void http_server_unlisten(struct http_server *s, unsigned i);
 struct listener *http_server_listener(struct http_server *s, unsigned i); /* NULL past the last */
 uint64_t http_server_live(const struct http_server *s);                   /* connections */
+uint64_t http_server_live_http2(const struct http_server *s); /* those of them by HTTP/2 */
 /*
  * Stops listening, ends connections (waits for the loops), frees. Replies still owed are dropped when they come; on_gone is
  * called for control replies before this returns. WebSockets have left the server and are closed by their owners.

@@ -167,6 +167,7 @@ static int gather(struct http2_conn *h)
 static void end(struct http2_conn *h)
 {
     h->closed = true;
+    atomic_fetch_sub_explicit(&h->link.worker->server->live_http2, 1, memory_order_relaxed);
     http_worker_remove(h->link.worker, &h->link);
     LIST_FOREACH_SAFE (node, &h->streams) {
         http2_stream_free(LIST_ENTRY(node, struct http2_stream, node));
@@ -699,6 +700,7 @@ void http2_accept(struct http_worker *w, struct conn *c)
     h->timer = loop_timer_new(w->loop, on_timer, h);
     http2_patience_init(&h->patience, loop_now_ns(w->loop));
     http_worker_add(w, &h->link);
+    atomic_fetch_add_explicit(&w->server->live_http2, 1, memory_order_relaxed);
     conn_set_ops(c, &conn_operations, h);
     conn_set_nodelay(c, true);
     h->useful = NGHTTP2_CLIENT_MAGIC_LEN;

@@ -215,6 +215,7 @@ struct http_worker {
 struct http_server {
     atomic_uint refs;
     atomic_uint_fast64_t live;
+    atomic_uint_fast64_t live_http2; /* of them */
     struct http_server_config config;
     char *server_name;
     struct loop *control;

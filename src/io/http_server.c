@@ -210,6 +210,11 @@ uint64_t http_server_live(const struct http_server *s)
     return atomic_load_explicit(&s->live, memory_order_relaxed);
 }
 
+uint64_t http_server_live_http2(const struct http_server *s)
+{
+    return atomic_load_explicit(&s->live_http2, memory_order_relaxed);
+}
+
 struct http_server *http_server_free(struct http_server *s)
 {
     if (!s) {

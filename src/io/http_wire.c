@@ -470,6 +470,38 @@ enum http_verdict http_judge(const struct http_conditions *c, const char *etag, 
     return HTTP_PROCEED;
 }
 
+/* ---- content coding ---- */
+
+/* "q=0" and "q=0.000" refuse, all other weights are as good as none (RFC 9110 12.4.2). */
+static bool is_refused(struct bytes parameters)
+{
+    struct bytes p = parameters;
+    while (p.len > 0 && (*p.data == ';' || *p.data == ' ' || *p.data == '\t')) {
+        p = skip(p, 1);
+    }
+    bool zero = p.len > 2 && (*p.data | 0x20) == 'q' && p.data[1] == '=';
+    for (size_t i = 2; zero && i < p.len; i++) {
+        zero = p.data[i] == '0' || p.data[i] == '.';
+    }
+    return zero;
+}
+
+bool http_accepts_gzip(const char *value)
+{
+    struct bytes list = value ? BYTES_STR(value) : BYTES(NULL, 0);
+    struct bytes element;
+    while (textmsg_list_next(&list, &element)) {
+        size_t n = 0;
+        while (n < element.len && !strchr("; \t", element.data[n])) {
+            n++;
+        }
+        if (textmsg_same(BYTES(element.data, n), "gzip")) {
+            return !is_refused(skip(element, n));
+        }
+    }
+    return false;
+}
+
 /* ---- problems ---- */
 
 void http_problem_json(struct out *o, int status, const char *code, const struct error *err)

@@ -67,6 +67,9 @@ enum http_verdict {
 enum http_verdict http_judge(const struct http_conditions *c, const char *etag, int64_t changed,
                              uint64_t size, uint64_t *ret_first, uint64_t *ret_last);
 
+/* Whether an Accept-Encoding (NULL = absent) takes gzip (RFC 9110 12.5.3); "*" does not, who means it says it. */
+bool http_accepts_gzip(const char *value);
+
 /* ---- problem+json (RFC 9457) ---- */
 /* err may be NULL: its where becomes "field", its text "detail". */
 void http_problem_json(struct out *o, int status, const char *code, const struct error *err);

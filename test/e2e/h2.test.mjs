@@ -136,6 +136,7 @@ describe("http/2", { concurrency: false }, () => {
   test("a hundred blocked requests: their client leaves, nothing stays", async () => {
     const session = await open();
     const before = await metric("mast_http_connections");
+    assert.ok((await metric("mast_http2_connections")) >= 1);
     const main = (await ask(session, `/${PATH}/index.m3u8`)).body.toString().split("\n").find((l) => l && !l.startsWith("#")); // prettier-ignore
     const media = new URL(main, `${mast.url}/${PATH}/`).pathname;
     const waits = Array.from({ length: 90 }, () => ask(session, "/api/v1/events"));
@@ -243,5 +244,6 @@ test("floods are cut off and said in the log; readers of the stream notice nothi
   assert.match(mast.log, /warn .*io\.http2: 127\.0\.0\.1:\d+: (floods its connection with frames|cuts a header block)/);
   assert.ok((await mast.stream(PATH)).on_air);
   session.close();
+  await eventually("no HTTP/2 is left", async () => (await metric("mast_http2_connections")) === 0);
   await assertUnharmed();
 });

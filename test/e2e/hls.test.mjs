@@ -355,6 +355,15 @@ test("credentials go on into the playlists, and an ended stream says so", async 
     await c.follow(() => c.known.size >= 2);
     assert.match(c.list.segments[0].uri, /\?user=ann&pass=s3cret-of-ann$/);
     assert.ok([401, 403].includes((await fetch(new URL(c.list.segments[0].uri.replace(/\?.*/, ""), m.main))).status));
+    // Packed for who takes it, but not where the text holds credentials.
+    const authorization = `Basic ${btoa("ann:s3cret-of-ann")}`;
+    for (const [accept, coding] of [["gzip", "gzip"], ["identity", null], ["gzip;q=0", null]]) {
+      const bare = await fetch(m.main.replace(/\?.*/, ""), { headers: { authorization, "accept-encoding": accept } });
+      assert.deepEqual([bare.status, bare.headers.get("content-encoding"), bare.headers.get("vary")], [200, coding, "Accept-Encoding"]);
+      const list = await bare.text();
+      assert.ok(list.startsWith("#EXTM3U") && parsePlaylist(list).segments.length > 0, list);
+      assert.equal((await fetch(m.main, { headers: { "accept-encoding": accept } })).headers.get("content-encoding"), null);
+    }
     await stopChild(publisher, "SIGTERM");
     await c.follow(() => c.list.ended);
     assert.ok(!closed.log.includes("s3cret-of-ann"), "a secret is in the log");

@@ -138,6 +138,19 @@ test("the wall shows the streams with decoded pictures, which change, and counts
   await assertClean(page);
 });
 
+test("the page's files are packed for who takes it", async () => {
+  const html = await (await fetch(mast.url)).text();
+  for (const name of html.match(/\/assets\/[^"]+\.(js|css)/g)) {
+    const [plain, packed] = await Promise.all(["identity", "gzip, br"].map((accept) => fetch(mast.url + name, { headers: { "accept-encoding": accept } })));
+    assert.deepEqual([plain, packed].map((r) => r.headers.get("content-encoding")), [null, "gzip"], name);
+    assert.deepEqual([plain, packed].map((r) => r.headers.get("vary")), ["Accept-Encoding", "Accept-Encoding"]);
+    assert.ok(Number(packed.headers.get("content-length")) < 0.4 * Number(plain.headers.get("content-length")));
+    assert.equal(packed.headers.get("content-type"), plain.headers.get("content-type"));
+    assert.notEqual(packed.headers.get("etag"), plain.headers.get("etag"));
+    assert.equal(await packed.text(), await plain.text());
+  }
+});
+
 test("pictures are asked for only where somebody looks", async () => {
   const page = await browser.newPage();
   await page.setViewportSize(PHONE);

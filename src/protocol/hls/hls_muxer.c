@@ -4,6 +4,7 @@
  * its numbers, so that a stream that is watched again goes on with higher ones), and gone.
  */
 #include "base/clock.h"
+#include "base/gzip.h"
 #include "base/log.h"
 #include "protocol/hls/hls_private.h"
 
@@ -19,6 +20,7 @@ LOG_TOPIC(topic, "hls");
 #define REMEMBER_NS    (600 * NS_PER_S)
 #define PUSH_BATCH     64
 #define FILE_MAX_AGE_S 86400
+#define PACK_LEAST     600 /* bytes; what is shorter is one packet in any case */
 #define REPLY_MAX_AGE_S                                                                            \
     6 /* of a playlist that was asked for by its number: the same for everybody */
 
@@ -55,25 +57,39 @@ static bool answer_master(struct hls_muxer *m, struct hls_request *q)
     return answer_text(q, text, 0);
 }
 
-/* Playlists without a query in their URIs are the same for all: thousands wait for one part. */
-static struct buf *playlist_text(struct hls_muxer *m, const struct hls_request *q)
+static void drop_entry(struct hls_cached *c)
+{
+    buf_unref(&c->text);
+    buf_unref(&c->packed);
+    c->version = 0;
+}
+
+/*
+ * Playlists without a query in their URIs are the same for all: thousands wait for one part, so they are written and packed
+ * once. The others hold credentials, and are not packed for that reason as well (base/gzip.h).
+ */
+static struct buf *playlist_text(struct hls_muxer *m, struct hls_request *q)
 {
     const struct hls_directives *d = &q->directives;
     enum hls_view view = d->plain ? HLS_VIEW_PLAIN : d->skip ? HLS_VIEW_DELTA : HLS_VIEW_FULL;
-    __typeof__(&m->cache[0][0]) c = &m->cache[q->name.track][view];
+    struct hls_cached *c = &m->cache[q->name.track][view];
     bool shared = q->query[0] == '\0';
-    if (shared && c->version == m->mux.version + 1) {
-        return buf_ref(c->text);
-    }
-    _cleanup_(out_done) struct out o = {0};
-    hls_put_playlist(&o, &m->mux, q->name.track, d, q->query);
-    struct buf *text = buf_copy(out_view(&o));
-    if (shared) {
-        buf_unref(&c->text);
-        c->text = buf_ref(text);
+    if (!shared || c->version != m->mux.version + 1) {
+        _cleanup_(out_done) struct out o = {0};
+        hls_put_playlist(&o, &m->mux, q->name.track, d, q->query);
+        struct buf *text = buf_copy(out_view(&o));
+        if (!shared) {
+            return text;
+        }
+        drop_entry(c);
+        c->text = text;
         c->version = m->mux.version + 1;
     }
-    return text;
+    if (q->takes_gzip && c->text->len >= PACK_LEAST && !c->packed) {
+        c->packed = gzip_make(buf_view(c->text));
+    }
+    q->packed = q->takes_gzip && c->packed;
+    return buf_ref(q->packed ? c->packed : c->text);
 }
 
 static bool answer_playlist(struct hls_muxer *m, struct hls_request *q)
@@ -291,8 +307,7 @@ static void drop_cache(struct hls_muxer *m)
 {
     for (unsigned t = 0; t < TRACKS_MAX; t++) {
         for (unsigned v = 0; v < HLS_VIEW_N; v++) {
-            buf_unref(&m->cache[t][v].text);
-            m->cache[t][v].version = 0;
+            drop_entry(&m->cache[t][v]);
         }
     }
 }

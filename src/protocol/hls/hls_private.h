@@ -46,6 +46,7 @@ struct hls_request {
     struct hls_directives directives;
     char *query;    /* hls_query_carry() */
     uint64_t agent; /* tells readers apart, for the estimate */
+    bool takes_gzip;
 
     /* The connection's loop. */
     struct http_request *req;
@@ -60,6 +61,7 @@ struct hls_request {
     int status;
     struct error err; /* of a status that is an error */
     unsigned max_age_s;
+    bool packed; /* by gzip */
     unsigned n_pieces;
     unsigned cap_pieces;
     struct buf **pieces; /* own references */
@@ -70,6 +72,12 @@ enum hls_view {
     HLS_VIEW_FULL,
     HLS_VIEW_DELTA,
     HLS_VIEW_N,
+};
+
+struct hls_cached {
+    uint64_t version; /* of mux, + 1; 0 = none */
+    struct buf *text;
+    struct buf *packed; /* the same by gzip, once somebody takes it */
 };
 
 /* One stream; belongs to its loop, but for refs and the pointer in the map. */
@@ -91,10 +99,7 @@ struct hls_muxer {
     int64_t used_ns;  /* when it was last asked for anything */
     struct map peers; /* agent -> ms of its last request */
     uint64_t counted; /* its share of server->readers */
-    struct {
-        uint64_t version; /* of mux, + 1; 0 = none */
-        struct buf *text;
-    } cache[TRACKS_MAX][HLS_VIEW_N];
+    struct hls_cached cache[TRACKS_MAX][HLS_VIEW_N];
 };
 
 /* The muxer's loop. */

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "engine/access_http.h"
 #include "io/http_doc.h"
+#include "io/http_wire.h"
 #include "protocol/hls/hls_private.h"
 
 #include <errno.h>
@@ -90,6 +91,12 @@ static void send_answer(struct hls_request *q)
              q->max_age_s, immutable ? ", immutable" : "");
     hls_cors_put(q->server, q->req, reply);
     http_reply_header(reply, "Cache-Control", q->max_age_s > 0 ? caching : "no-cache");
+    if (q->name.kind == HLS_PLAYLIST) {
+        http_reply_header(reply, "Vary", "Accept-Encoding");
+    }
+    if (q->packed) {
+        http_reply_header(reply, "Content-Encoding", "gzip");
+    }
     http_reply_send_pieces(reply, 200, content_type(&q->name), q->pieces, q->n_pieces);
 }
 
@@ -259,6 +266,7 @@ static int read_request(struct hls_request *q, struct error *err)
     if (r == 0) {
         q->query = out_take_str(&carried);
         q->agent = hash_agent(q->req);
+        q->takes_gzip = http_accepts_gzip(http_request_header(q->req, "Accept-Encoding"));
     }
     return r;
 }

@@ -247,6 +247,21 @@ static void test_conditions(void **state)
     }
 }
 
+static void test_content_coding(void **state)
+{
+    static const char *const yes[] = {"gzip",         "deflate, GZip, br", "gzip;q=0.5",
+                                      "gzip ; q=1.0", "br,gzip;q=0.001",   "gzip;x=0"};
+    static const char *const no[] = {"",  "identity",        "gzip;q=0", "gzip; Q=0.000, br",
+                                     "*", "gzipped, x-gzip", "br;gzip",  ",;,"};
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+        assert_true(http_accepts_gzip(yes[i]));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(no); i++) {
+        assert_false(http_accepts_gzip(no[i]));
+    }
+    assert_false(http_accepts_gzip(NULL));
+}
+
 static void test_problem(void **state)
 {
     struct error err;
@@ -265,7 +280,7 @@ int main(void)
         cmocka_unit_test(test_paths),   cmocka_unit_test(test_targets),
         cmocka_unit_test(test_queries), cmocka_unit_test(test_dates),
         cmocka_unit_test(test_ranges),  cmocka_unit_test(test_conditions),
-        cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_problem), cmocka_unit_test(test_content_coding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
