@@ -85,11 +85,14 @@ static bool attribute(const char *line, const char *name, char *out, size_t cap)
     return false;
 }
 
-static void enqueue(struct hls_player *p, const char *uri)
+/* What finds no place is taken from the next playlist: nothing behind it may be taken before it. */
+static bool enqueue(struct hls_player *p, const char *uri)
 {
-    if (p->queued < HLS_QUEUE) {
-        snprintf(p->queue[p->queued++], HLS_URI, "%s", uri);
+    if (p->queued == HLS_QUEUE) {
+        return false;
     }
+    snprintf(p->queue[p->queued++], HLS_URI, "%s", uri);
+    return true;
 }
 
 struct reading {
@@ -131,8 +134,7 @@ static void read_line(struct hls_player *p, struct reading *r, const char *line)
         r->ended = true;
     } else if (strncmp(line, "#EXT-X-PART:", 12) == 0 && p->low_latency) {
         bool fresh = r->msn > p->next_msn || (r->msn == p->next_msn && r->part >= p->next_part);
-        if (fresh && attribute(line, "URI", uri, sizeof(uri))) {
-            enqueue(p, uri);
+        if (fresh && attribute(line, "URI", uri, sizeof(uri)) && enqueue(p, uri)) {
             p->next_msn = r->msn;
             p->next_part = r->part + 1;
             r->news = true;
@@ -140,8 +142,7 @@ static void read_line(struct hls_player *p, struct reading *r, const char *line)
         r->part++;
     } else if (line[0] != '#' && line[0]) {
         /* Who is so late that the parts are not listed any more takes the segment whole. */
-        if (r->msn >= p->next_msn && (!p->low_latency || r->part == 0)) {
-            enqueue(p, line);
+        if (r->msn >= p->next_msn && (!p->low_latency || r->part == 0) && enqueue(p, line)) {
             p->next_msn = r->msn + 1;
             p->next_part = 0;
             r->news = true;
@@ -149,7 +150,7 @@ static void read_line(struct hls_player *p, struct reading *r, const char *line)
         r->msn++;
         r->part = 0;
         /* What follows the last part of a segment is the first of the next. */
-        if (p->low_latency && p->next_msn < r->msn) {
+        if (p->low_latency && p->next_msn < r->msn && p->queued < HLS_QUEUE) {
             p->next_msn = r->msn;
             p->next_part = 0;
         }

@@ -136,7 +136,7 @@ int ws_feed(struct ws_player *p, struct frames *f, struct tally *t, const uint8_
  * HLS: one rendition, its requests one after the other on one connection. Low-latency players reload by blocking and fetch
  * parts; others fetch whole segments. Every body is searched for marks.
  */
-#define HLS_QUEUE 32
+#define HLS_QUEUE 64
 #define HLS_URI   256
 
 struct hls_player {
