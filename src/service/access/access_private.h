@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The inside of the access service; only src/service/access/access_*.c include it. Each member says its thread. */
+#include "base/map.h"
 #include "service/access/access_service.h"
 #include "service/access/password.h"
 #include "service/access/sessions.h"
@@ -34,6 +35,8 @@ struct access_service {
     struct passwords *passwords; /* set once */
     struct sessions *sessions;   /* under lock; opened and ended by the control loop */
     int64_t session_idle_ns;     /* under lock */
+    struct map grants;           /* under lock; by hash, owns them */
+    struct map grants_by_serial; /* under lock */
     struct loop_timer *sweep;    /* control loop */
     struct jws_keys *token_keys; /* control loop */
     struct http_client *http;    /* control loop; only with jwks_url */
@@ -63,6 +66,13 @@ struct access_now access_now_for(struct access_service *s, const struct access_r
  */
 int64_t access_weigh(struct access_service *s, const struct access_request *req,
                      enum access_source source, int result, int64_t now_ns);
+
+/* ---- access_grants.c ---- */
+/* Whether one of them grants it; answer is filled then. Any thread. */
+bool access_grant_ask(struct access_service *s, const struct access_request *req,
+                      struct access_answer *answer);
+bool access_grant_holds(struct access_service *s, uint64_t serial); /* any thread */
+void access_grants_done(struct access_service *s);
 
 /* ---- access_sessions.c ---- */
 void access_sessions_start(struct access_service *s);

@@ -290,7 +290,7 @@ bool access_service_holds(struct access_service *s, uint64_t serial)
     const struct access_now at = access_now();
     const struct access_holder h = access_rules_holder(rules, serial, &at);
     access_rules_unref(&rules);
-    if (h.user || h.key) {
+    if (h.user || h.key || access_grant_holds(s, serial)) {
         return true;
     }
     pthread_mutex_lock(&s->lock);
@@ -308,8 +308,12 @@ static void ask(void *user, struct access_ticket *t)
 {
     struct access_service *s = user;
     struct access_answer answer;
-    struct access_rules *rules = access_take_rules(s);
     const struct access_request *req = access_ticket_request(t);
+    if (access_grant_ask(s, req, &answer)) {
+        access_reply(t, &answer);
+        return;
+    }
+    struct access_rules *rules = access_take_rules(s);
     const struct access_now at = access_now_for(s, req);
     enum access_source source = access_rules_ask(rules, req, &at, &answer);
     if (answer.result < 0 && !access_path_key(req->path)) {
@@ -405,6 +409,7 @@ struct access_service *access_service_free(struct access_service *s)
     }
     free(s->keys.items.items);
     access_rules_unref(&s->rules);
+    access_grants_done(s);
     throttle_free(s->throttle);
     sessions_free(s->sessions);
     passwords_free(s->passwords);

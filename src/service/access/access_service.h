@@ -45,6 +45,15 @@ bool access_service_holds(struct access_service *s, uint64_t serial);
 typedef void (*access_revoked_fn)(void *user, uint64_t serial);
 void access_service_on_revoked(struct access_service *s, access_revoked_fn fn, void *user);
 
+/* ---- credentials of our own ---- */
+/*
+ * For what belongs to this process and comes to it from outside: a child of ours that reads a stream, an encoder that we set up to
+ * publish one. A secret for this action at this path and nothing else, as a query ("token=mg_..."), to be wiped and freed.
+ * It lives in memory until it is ended, which ends the sessions by it, too, or until the process is. Control loop.
+ */
+char *access_grant_make(struct access_service *s, enum access_action action, const char *path);
+void access_grant_end(struct access_service *s, const char *query); /* NULL is fine */
+
 /* ---- logging in (sessions.h); control loop ---- */
 #define ACCESS_SESSION_SECRET_MAX 44
 

@@ -24,9 +24,10 @@ struct broadcast_ingest {
     const char *rtmp; /* "rtmp://127.0.0.1:1935"; NULL: there is none */
     /*
      * Credentials as a query ("key=...") that let somebody publish to, or read, this path; to be freed, NULL when none is needed.
-     * May be NULL.
+     * May be NULL. ungrant ends them, and the sessions by them.
      */
     char *(*grant)(void *user, const char *path, bool publish);
+    void (*ungrant)(void *user, const char *query);
     void *user;
 };
 

@@ -164,6 +164,64 @@ static void test_a_stream_key_lives_and_ends_its_session(void **state)
     folder_free(g.dir);
 }
 
+static struct access_answer ask_with(struct rig *g, enum access_action action, const char *path,
+                                     const char *query)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    inet_pton(AF_INET, "192.0.2.7", &in.sin_addr);
+    struct access_answer a = {.result = -EINPROGRESS};
+    const struct access_request req = {
+        .action = action, .path = path, .query = query, .peer = (struct sockaddr *)&in};
+    (void)access_ask(g->engine, g->control, &req, on_answer, &a);
+    for (int i = 0; a.result == -EINPROGRESS && i < 6000; i++) {
+        loop_run_once(g->control, 10);
+    }
+    return a;
+}
+
+/* What we make for our own opens one path for one action until it is ended, and is written nowhere. */
+static void test_a_grant_lives_until_it_is_ended(void **state)
+{
+    struct rig g = {.dir = folder_new()};
+    open_service_with(&g, "users: [{name: studio, password: long-enough, publish: '*'}]");
+    char *read = access_grant_make(g.s, ACCESS_READ, "live/cam1");
+    char *publish = access_grant_make(g.s, ACCESS_PUBLISH, "broadcast/one");
+    assert_string_not_equal(read, publish);
+    assert_int_equal(access_keys(g.s)->items.len, 0);
+    struct access_answer a = ask_with(&g, ACCESS_PUBLISH, "broadcast/one", publish);
+    assert_int_equal(a.result, 0);
+    assert_true(access_service_holds(g.s, a.serial));
+    assert_int_equal(ask_with(&g, ACCESS_READ, "live/cam1", read).result, 0);
+    assert_int_equal(ask_with(&g, ACCESS_READ, "broadcast/one", publish).result, -EACCES);
+    assert_int_equal(ask_with(&g, ACCESS_PUBLISH, "broadcast/two", publish).result, -EACCES);
+    assert_int_equal(ask_with(&g, ACCESS_PUBLISH, "live/cam1", read).result, -EACCES);
+
+    struct closing closing = {0};
+    struct publisher *p = publisher_open(
+        g.engine, g.control,
+        &(struct publisher_info){
+            .path = a.path, .protocol = "test", .remote = "x", .access_serial = a.serial},
+        &(struct publisher_ops){.on_open = on_publisher_open, .on_close = on_publisher_close},
+        &closing);
+    access_grant_end(g.s, read); /* another one's */
+    access_grant_end(g.s, publish);
+    access_grant_end(g.s, publish);
+    access_grant_end(g.s, "token=mg_neverwas");
+    access_grant_end(g.s, NULL);
+    for (int i = 0; closing.r == 0 && i < 6000; i++) {
+        loop_run_once(g.control, 10);
+    }
+    assert_int_equal(closing.r, -EACCES);
+    publisher_close(p);
+    assert_false(access_service_holds(g.s, a.serial));
+    assert_int_equal(ask_with(&g, ACCESS_PUBLISH, "broadcast/one", publish).result, -EACCES);
+    free(access_grant_make(g.s, ACCESS_READ, "live/left")); /* gone with the service */
+    free(read);
+    free(publish);
+    close_service(&g);
+    folder_free(g.dir);
+}
+
 /* Answers come later and later, but what cannot be guessed comes at once; what waits at the end is given. */
 static void test_guessing_is_slowed(void **state)
 {
@@ -695,6 +753,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_stream_key_lives_and_ends_its_session),
+        cmocka_unit_test(test_a_grant_lives_until_it_is_ended),
         cmocka_unit_test(test_guessing_is_slowed),
         cmocka_unit_test(test_who_guesses_does_not_keep_others_out),
         cmocka_unit_test(test_another_configuration_keeps_the_keys),
