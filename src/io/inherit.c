@@ -62,6 +62,7 @@ static bool is_bound_to(int fd, const struct sockaddr *sa)
     }
     const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)sa;
     const struct sockaddr_in6 *b = (const struct sockaddr_in6 *)&own;
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): getsockname() has written it */
     return a->sin6_port == b->sin6_port &&
            memcmp(&a->sin6_addr, &b->sin6_addr, sizeof(a->sin6_addr)) == 0;
 }

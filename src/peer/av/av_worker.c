@@ -229,21 +229,17 @@ static int handle_error(struct av_job *j, const struct av_msg *m)
     char text[AV_WIRE_TEXT_MAX + 1];
     snprintf(text, sizeof(text), "%.*s", (int)m->data.len, (const char *)m->data.data);
     for (char *c = text; *c; c++) {
-        *c = *c >= ' ' && *c <= '~' ? *c : '?';
+        if (*c < ' ' || *c > '~') {
+            *c = '?';
+        }
     }
     av_job_fail(j, -EINVAL, text);
     return 0;
 }
 
-static int handle_message(struct av_worker *w, const struct av_msg *m)
+static int handle_job_message(struct av_worker *w, struct av_job *j, const struct av_msg *m)
 {
-    struct av_job *j = m->job ? map_get_u64(&w->pool->jobs, m->job) : NULL;
-    if (m->job && (!j || j->worker != w || j->state != AV_JOB_OPEN)) {
-        return 0; /* closed while this was under way */
-    }
     switch (m->kind) {
-    case AV_HELLO:
-        return handle_hello(w, m);
     case AV_PARAMS:
         return handle_params(j, m);
     case AV_OUT:
@@ -252,9 +248,8 @@ static int handle_message(struct av_worker *w, const struct av_msg *m)
         return handle_done(w, j, m);
     case AV_ERROR:
         return handle_error(j, m);
+    case AV_HELLO:
     case AV_PONG:
-        w->pings = 0;
-        return 0;
     case AV_OPEN:
     case AV_FRAME:
     case AV_CLOSE:
@@ -263,6 +258,20 @@ static int handle_message(struct av_worker *w, const struct av_msg *m)
         return -EPROTO;
     }
     return -EPROTO;
+}
+
+static int handle_message(struct av_worker *w, const struct av_msg *m)
+{
+    if (m->job) {
+        struct av_job *j = map_get_u64(&w->pool->jobs, m->job);
+        bool current = j && j->worker == w && j->state == AV_JOB_OPEN;
+        return current ? handle_job_message(w, j, m) : 0; /* closed while this was under way */
+    }
+    if (m->kind == AV_HELLO) {
+        return handle_hello(w, m);
+    }
+    w->pings = 0;
+    return m->kind == AV_PONG ? 0 : -EPROTO;
 }
 
 static int handle_input(struct av_worker *w)

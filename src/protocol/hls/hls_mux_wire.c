@@ -198,6 +198,7 @@ static void close_laggards(struct hls_mux *m)
 static void tell_target(struct hls_mux *m, const struct sample *s)
 {
     int64_t longest = m->group_longest_ns;
+    assert(m->current); /* the one that is complete now */
     for (unsigned i = 0; i < TRACKS_MAX; i++) {
         const struct hls_piece *p = &m->current->pieces[i];
         longest = MAX(longest, p->begun ? s->dts_ns - p->start_ns : 0);
