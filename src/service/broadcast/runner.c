@@ -391,6 +391,7 @@ static void is_up(struct runner *r)
         r->refusals = 0;
         r->changed = true;
         r->dirty = true;
+        pump_soon(r);
     }
     if (!loop_timer_active(r->checks)) {
         loop_timer_start(r->checks, or_default(r->pace.check_ms, 2000));
