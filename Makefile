@@ -6,6 +6,9 @@ FUZZ_SECONDS  ?= 60
 PREFIX        ?= /usr/local
 RUN_ARGS      ?= --demo
 JOBS          ?= $(shell nproc)
+# Tests mostly wait, so more of them run at once than there are cores.
+TEST_JOBS     ?= $(shell expr 2 \* $(JOBS))
+E2E_JOBS      ?= 2
 
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/.test -prune -o -type f -print 2>/dev/null)
 
@@ -40,13 +43,13 @@ test-unit: build
 	@tools/check-floors
 	@meson configure $(BUILD) -Dtests=true -Dbench=true
 	@ninja -C $(BUILD) -j $(JOBS) --quiet
-	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --num-processes $(TEST_JOBS)
 	@cd web && npm run --silent test
 
-# One media test at a time: they share two cores with the encoders they start.
+# Two files at a time: their encoders and browsers share the cores, but for most of its time a test waits.
 test-e2e: test-unit test/e2e/node_modules/.package-lock.json
 # A test that failed may leave something open that its process waits for: the whole ends in any case.
-	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) timeout -k 30 2700 node --test --test-concurrency=1 *.test.mjs
+	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) timeout -k 30 2700 node --test --test-concurrency=$(E2E_JOBS) *.test.mjs
 
 test/e2e/node_modules/.package-lock.json: test/e2e/package-lock.json
 	@cd test/e2e && npm ci --no-audit --no-fund --loglevel=error
@@ -65,22 +68,22 @@ bench: build
 
 sanitize:
 	@tools/deps build test
-	@[ -d $(BUILD)-asan ] || meson setup $(BUILD)-asan -Db_sanitize=address,undefined -Dbench=false >/dev/null
+	@[ -d $(BUILD)-asan ] || meson setup $(BUILD)-asan -Db_sanitize=address,undefined -Doptimization=1 -Dbench=false >/dev/null
 	@ninja -C $(BUILD)-asan -j $(JOBS) --quiet
-	@meson test -C $(BUILD)-asan --no-rebuild --print-errorlogs
+	@meson test -C $(BUILD)-asan --no-rebuild --print-errorlogs --num-processes $(TEST_JOBS)
 
 tsan:
 	@tools/deps build test
-	@[ -d $(BUILD)-tsan ] || meson setup $(BUILD)-tsan -Db_sanitize=thread -Dbench=false >/dev/null
+	@[ -d $(BUILD)-tsan ] || meson setup $(BUILD)-tsan -Db_sanitize=thread -Doptimization=1 -Dbench=false >/dev/null
 	@ninja -C $(BUILD)-tsan -j $(JOBS) --quiet
-	@meson test -C $(BUILD)-tsan --no-rebuild --print-errorlogs
+	@meson test -C $(BUILD)-tsan --no-rebuild --print-errorlogs --num-processes $(TEST_JOBS)
 
 fuzz:
 	@tools/deps build fuzz
 	@[ -d $(BUILD)-fuzz ] || CC=clang-14 meson setup $(BUILD)-fuzz -Dfuzz=true -Dtests=false -Dbench=false \
 		-Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 	@ninja -C $(BUILD)-fuzz -j $(JOBS) --quiet
-	@tools/fuzz $(BUILD)-fuzz $(FUZZ_SECONDS) $(FUZZ)
+	@JOBS=$(JOBS) tools/fuzz $(BUILD)-fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 # DESTDIR and PREFIX as everywhere; `make uninstall` takes away what the last install put there.
 install: build

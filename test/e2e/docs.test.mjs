@@ -78,7 +78,7 @@ test("commands, configuration keys, routes, metrics and files that are named exi
   const targets = new Set([...makefile.matchAll(/^([a-z-]+):/gm)].map((m) => m[1]));
   const keys = new Set([...wanted["docs/configuration.md"].matchAll(/^(?:\| `([^`]+)`|## (\S+)$)/gm)].map((m) => (m[1] ?? m[2]).replaceAll("[]", "")));
   const sections = [...new Set([...keys].map((k) => k.split(".")[0]))];
-  const metrics = new Set([...wanted["docs/metrics.md"].matchAll(/^\| `(mast_[a-z_]+)`/gm)].map((m) => m[1]));
+  const metrics = new Set([...wanted["docs/metrics.md"].matchAll(/^\| `(mast_[a-z0-9_]+)`/gm)].map((m) => m[1]));
   const routes = [...wanted["docs/api.md"].matchAll(/^### ([A-Z]+) (\/\S+)$/gm)].map(
     (m) => new RegExp(`^${m[2].replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{path\}/g, ".+").replace(/\{\w+\}/g, "[^/]+")}$`),
   );
@@ -115,7 +115,7 @@ test("commands, configuration keys, routes, metrics and files that are named exi
           wrong.push(`${page}: \`${word}\`: there is no route ${path}`);
         }
       }
-      for (const m of word.matchAll(/\bmast_[a-z_]+/g)) {
+      for (const m of word.matchAll(/\bmast_[a-z0-9_]+/g)) {
         if (!metrics.has(m[0]) && m[0] !== "mast_permissions" && !page.startsWith("docs/internals/")) {
           wrong.push(`${page}: \`${word}\`: there is no metric ${m[0]}`);
         }

@@ -43,12 +43,24 @@ export async function eventually(what, check, { timeout = PATIENCE_MS, every = 5
   }
 }
 
-export async function freePort() {
+// Below what the kernel gives to connections that go out, so that only who asks here can be in the way, and by chance.
+const PORTS = { from: 10000, to: 32000 };
+
+function canListen(port) {
   const server = createServer();
-  await new Promise((done, fail) => server.listen(0, "127.0.0.1", done).on("error", fail));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
+  return new Promise((done) => {
+    server.once("error", () => done(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
+  });
+}
+
+export async function freePort() {
+  for (;;) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    if (await canListen(port)) {
+      return port;
+    }
+  }
 }
 
 // The exit of a child: {code, signal}.
