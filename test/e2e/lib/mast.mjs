@@ -43,8 +43,9 @@ export async function eventually(what, check, { timeout = PATIENCE_MS, every = 5
   }
 }
 
-// Below what the kernel gives to connections that go out, so that only who asks here can be in the way, and by chance.
-const PORTS = { from: 10000, to: 32000 };
+// Below what the kernel gives to connections that go out and above what Janus takes (lib/janus.mjs), so that only who asks here as well
+// can be in the way, and by chance.
+const PORTS = { from: 30000, to: 32700 };
 
 function canListen(port) {
   const server = createServer();
