@@ -8,7 +8,6 @@ RUN_ARGS      ?= --demo
 JOBS          ?= $(shell nproc)
 # Tests mostly wait, so more of them run at once than there are cores.
 TEST_JOBS     ?= $(shell expr 2 \* $(JOBS))
-E2E_JOBS      ?= 2
 
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/.test -prune -o -type f -print 2>/dev/null)
 
@@ -46,10 +45,8 @@ test-unit: build
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --num-processes $(TEST_JOBS)
 	@cd web && npm run --silent test
 
-# Two files at a time: their encoders and browsers share the cores, but for most of its time a test waits.
 test-e2e: test-unit test/e2e/node_modules/.package-lock.json
-# A test that failed may leave something open that its process waits for: the whole ends in any case.
-	@cd test/e2e && MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) timeout -k 30 2700 node --test --test-concurrency=$(E2E_JOBS) *.test.mjs
+	@MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) tools/test-e2e
 
 test/e2e/node_modules/.package-lock.json: test/e2e/package-lock.json
 	@cd test/e2e && npm ci --no-audit --no-fund --loglevel=error
