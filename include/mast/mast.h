@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The umbrella header of libmast: one header per part. */
+#include <mast/broadcast.h>
+#include <mast/core.h>
+#include <mast/service.h>
 #include <mast/version.h>

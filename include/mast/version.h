@@ -10,5 +10,13 @@
 #define MAST_API
 #endif
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* "0.1.0"; static. */
 MAST_API const char *mast_version(void);
+
+#ifdef __cplusplus
+}
+#endif

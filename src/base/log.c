@@ -30,6 +30,12 @@ static atomic_bool as_json;
 static log_sink_fn sink_fn;
 static void *sink_user;
 
+static __thread struct {
+    log_sink_fn fn;
+    void *user;
+    enum log_level level;
+} thread_sink;
+
 static const char *const level_names[LOG_LEVEL_N] = {"error", "warn", "info", "debug", "trace"};
 
 const char *log_level_to_str(enum log_level level)
@@ -114,6 +120,13 @@ void log_set_sink(log_sink_fn sink, void *user)
     sink_user = user;
 }
 
+void log_set_thread_sink(log_sink_fn sink, void *user, enum log_level level)
+{
+    thread_sink.fn = sink;
+    thread_sink.user = user;
+    thread_sink.level = level;
+}
+
 /* "rtmp" covers "rtmp" and "rtmp.session", not "rtmps"; the longest prefix wins. */
 static int resolve(const char *name)
 {
@@ -133,6 +146,9 @@ static int resolve(const char *name)
 
 bool log_enabled(struct log_topic *t, enum log_level level)
 {
+    if (thread_sink.fn) {
+        return level <= thread_sink.level;
+    }
     if (__atomic_load_n(&t->generation, __ATOMIC_ACQUIRE) !=
         atomic_load_explicit(&generation, memory_order_acquire)) {
         pthread_mutex_lock(&lock);
@@ -216,15 +232,16 @@ void log_write(struct log_topic *t, enum log_level level, const char *fmt, ...)
     char text[LINE_MAX_BYTES / 2];
     unsigned left_out = 0;
     bool limited = level == LOG_WARN || level == LOG_INFO;
+    log_sink_fn sink = thread_sink.fn ? thread_sink.fn : sink_fn;
     va_list ap;
-    if (!sink_fn && limited && !log_admit(t, clock_mono_ns(), &left_out)) {
+    if (!sink && limited && !log_admit(t, clock_mono_ns(), &left_out)) {
         return;
     }
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    if (sink_fn) {
-        sink_fn(sink_user, level, t->name, text);
+    if (sink) {
+        sink(thread_sink.fn ? thread_sink.user : sink_user, level, t->name, text);
         return;
     }
     if (left_out > 0) {

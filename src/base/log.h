@@ -59,6 +59,11 @@ bool log_admit(struct log_topic *t, int64_t now_ns, unsigned *ret_left_out);
 /* Tests: lines go to sink instead of stderr; NULL puts stderr back. Not thread-safe. */
 typedef void (*log_sink_fn)(void *user, enum log_level level, const char *topic, const char *text);
 void log_set_sink(log_sink_fn sink, void *user);
+/*
+ * What the calling thread logs from now on goes to sink, up to this level whatever the patterns say: the loops of an embedder.
+ * NULL: as all others.
+ */
+void log_set_thread_sink(log_sink_fn sink, void *user, enum log_level level);
 
 const char *log_level_to_str(enum log_level level);
 int log_level_from_str(const char *s); /* -EINVAL when unknown */

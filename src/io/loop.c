@@ -18,6 +18,7 @@ struct loop {
     char name[16]; /* what a thread name can hold */
     int index;
     bool started; /* has a thread of its own */
+    bool joined;  /* that has ended */
     bool running; /* under lock: a thread takes messages, or is about to */
     atomic_bool stopping;
     pthread_t thread;
@@ -316,14 +317,20 @@ static bool is_ending(struct loop *l, int64_t give_up_ns)
     return false;
 }
 
+void loop_join(struct loop *l)
+{
+    if (l->started && !l->joined) {
+        pthread_join(l->thread, NULL);
+        l->joined = true;
+    }
+}
+
 void loop_free(struct loop *l)
 {
     if (!l) {
         return;
     }
-    if (l->started) {
-        pthread_join(l->thread, NULL);
-    }
+    loop_join(l);
     /* What was posted after the thread ended still owns memory; it is delivered here, on the freeing thread. */
     struct loop *outer = current;
     current = l;

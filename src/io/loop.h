@@ -30,6 +30,8 @@ void loop_run(struct loop *l);
 void loop_run_once(struct loop *l, unsigned max_ms);
 /* Any thread: the loop finishes the current iteration, delivers the messages already posted, and ends. */
 void loop_stop(struct loop *l);
+/* Waits for the end of its thread, when it has one; for who must know before loop_free(). */
+void loop_join(struct loop *l);
 /*
  * Joins the thread (when started), delivers messages that are still queued, runs what loop_at_free() left, closes the
  * loop's handles and frees it. All other handles must have been closed by their owners or close themselves soon: aborts and

@@ -61,6 +61,9 @@ struct broadcasts_config {
 struct broadcasts *broadcasts_new(const struct broadcasts_config *config);
 /* Reads what the store has and goes on with it; blocks by running the control loop: at the start. */
 int broadcasts_load(struct broadcasts *s, struct error *err);
+/* The same on a loop that runs already: done comes once, later. What is asked before it is answered as if nothing was there. */
+void broadcasts_load_begin(struct broadcasts *s,
+                           void (*done)(void *user, int r, const struct error *err), void *user);
 
 enum broadcasts_leave {
     BROADCASTS_STOP, /* undo, for good */

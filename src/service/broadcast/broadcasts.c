@@ -186,6 +186,59 @@ int broadcasts_load(struct broadcasts *s, struct error *err)
     return c->store ? store_read_all(c->store, c->control, BROADCAST_KIND, load_one, s, err) : 0;
 }
 
+/* ---- loading while the loop runs ---- */
+
+struct loading {
+    struct broadcasts *service;
+    void (*done)(void *user, int r, const struct error *err);
+    void *user;
+};
+
+static void load_page(struct loading *l, const char *after);
+
+static void loaded(struct loading *l, int r, const struct error *err)
+{
+    l->done(l->user, r, err);
+    free(l);
+}
+
+static void on_page(void *user, int r, const struct store_result *result)
+{
+    struct loading *l = user;
+    if (r < 0) {
+        loaded(l, r, &result->err);
+        return;
+    }
+    for (unsigned i = 0; i < result->n; i++) {
+        load_one(l->service, &result->docs[i]);
+    }
+    if (result->more && result->n > 0) {
+        load_page(l, result->docs[result->n - 1].id);
+    } else {
+        loaded(l, 0, NULL);
+    }
+}
+
+static void load_page(struct loading *l, const char *after)
+{
+    const struct broadcasts_config *c = &l->service->config;
+    struct error err;
+    struct store_op *op = store_op_list(BROADCAST_KIND, after, STORE_LIST_MAX);
+    int r = store_submit(c->store, c->control, op, on_page, l);
+    if (r < 0) {
+        error_set(&err, r, "", "the store cannot be read: %s", error_name(r));
+        loaded(l, r, &err);
+    }
+}
+
+void broadcasts_load_begin(struct broadcasts *s,
+                           void (*done)(void *user, int r, const struct error *err), void *user)
+{
+    struct loading *l = mem_new(struct loading);
+    *l = (struct loading){.service = s, .done = done, .user = user};
+    load_page(l, "");
+}
+
 struct broadcasts *broadcasts_free(struct broadcasts *s)
 {
     if (!s) {

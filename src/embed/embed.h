@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Behind the C API (include/mast): the instance, its parts, calls and notes. A part is an object that embedders make
+ * (orchestrator, process, client): it lives on the control loop and is freed in order there. A call is one request of any
+ * thread: posted to the control loop, answered once. A note is one callback on its way out: run where it is told, or queued
+ * for mast_dispatch().
+ */
+#include "base/error.h"
+#include "base/list.h"
+#include "io/loop.h"
+
+#include <mast/core.h>
+#include <pthread.h>
+
+struct engine;
+struct embed_part;
+
+struct mast {
+    struct mast_config config;
+    struct loop *control;
+    struct loop *loops[LOOPS_MAX]; /* media */
+    unsigned n_loops;
+    struct engine *engine; /* NULL without media loops */
+    /* Control loop. */
+    struct list parts;
+    bool leaving;
+    int left_r;
+    /* Notes of config.queue; under the lock. */
+    int fd;
+    pthread_mutex_t lock;
+    struct list notes;
+    unsigned n_events; /* of the notes: those that may be dropped */
+    unsigned lost;
+};
+
+/* ---- core.c ---- */
+/* The last part is gone: ends the control loop. */
+void embed_leave(struct mast *m);
+
+/* ---- note.c ---- */
+
+#define EMBED_NOTE_TEXTS  4
+#define EMBED_EVENTS_KEPT 10000u
+
+/* One callback: run calls fn with user and the texts. */
+struct embed_note {
+    struct list node; /* private */
+    void (*run)(const struct embed_note *n);
+    void (*fn)(void); /* the embedder's function, cast back by run */
+    void *user;
+    int r;
+    const char *text[EMBED_NOTE_TEXTS]; /* each may be NULL; copied when it is queued */
+    const struct embed_part *part;      /* of an event: taken back when its part goes */
+    bool event;                         /* may be dropped when too many wait */
+};
+/* Control loop. Runs it now, or queues a copy. */
+void embed_tell(struct mast *m, const struct embed_note *n);
+/* Events of the part that still wait are nobody's any more. */
+void embed_notes_forget(struct mast *m, const struct embed_part *part);
+
+/* ---- part.c ---- */
+
+struct embed_part_ops {
+    /* Begins to end in order; embed_part_stopped() follows, perhaps from inside. */
+    void (*stop)(struct embed_part *p, unsigned deadline_ms);
+    /* Frees it, whatever still runs; its calls are answered already. */
+    void (*drop)(struct embed_part *p);
+};
+
+struct embed_part {
+    struct list node; /* of the instance */
+    struct mast *mast;
+    const struct embed_part_ops *ops;
+    struct mast_observer observer;
+    struct list calls; /* under way */
+    struct embed_call *freeing;
+    struct loop_timer *deadline;
+    struct loop_task end;
+    bool stopping, stopped;
+    struct error how; /* it ended; code 0: well */
+};
+
+/* Runs fn on the control loop and waits for it. -EDEADLK on another loop's thread. For constructors. */
+int embed_on_control(struct mast *m, void (*fn)(struct loop *l, void *arg), void *arg,
+                     struct mast_error *err);
+/* Control loop, or before anybody knows it. */
+void embed_part_init(struct embed_part *p, struct mast *m, const struct embed_part_ops *ops,
+                     const struct mast_observer *observer);
+void embed_part_add(struct embed_part *p); /* control loop */
+void embed_part_stop(struct embed_part *p, unsigned deadline_ms);
+/* Nothing of it runs any more; err NULL: it ended well. */
+void embed_part_stopped(struct embed_part *p, const struct error *err);
+int embed_part_free(struct embed_part *p, unsigned deadline_ms, mast_done_fn done, void *user);
+int embed_part_free_wait(struct embed_part *p, unsigned deadline_ms, struct mast_error *err);
+
+/* What observers hear. data: a JSON object. */
+void embed_event(struct embed_part *p, const char *type, const char *resource, const char *data);
+void embed_state(struct embed_part *p, const char *resource, const char *state, const char *reason);
+void embed_error(struct embed_part *p, const char *phase, const char *resource, const char *text);
+
+/* ---- call.c ---- */
+
+struct embed_call {
+    struct loop_msg msg;
+    struct list node; /* of its part */
+    struct embed_part *part;
+    void (*run)(struct embed_call *c);    /* control loop; embed_answer() follows */
+    void (*forget)(struct embed_call *c); /* its part goes: leaves what it waits for. May be NULL */
+    mast_done_fn done;
+    void *user;
+    bool waits; /* a thread waits for it: answered directly */
+    char *arg;  /* freed with it; may be NULL */
+    unsigned number;
+};
+/* size: of the struct that begins with its struct embed_call. */
+void *embed_call_new(struct embed_part *p, size_t size, void (*run)(struct embed_call *c),
+                     const char *arg);
+/* Hands it over. Always 0: what goes wrong is the answer. */
+int embed_call_post(void *call, mast_done_fn done, void *user);
+/* *ret (may be NULL) is the answer's data. */
+int embed_call_wait(void *call, char **ret, struct mast_error *err);
+/* Frees the call. err and data may be NULL; data is taken over. */
+void embed_answer(void *call, int r, const struct error *err, char *data);
+
+void embed_error_out(struct mast_error *to, const struct error *from);
