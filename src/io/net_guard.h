@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct loop;
+
 /* "10.0.0.0/8", "fd00::/8", "192.0.2.7"; IPv4 as mapped IPv6. */
 struct net_range {
     uint8_t ip[16];
@@ -36,3 +38,15 @@ bool net_range_contains(const struct net_range *range, const struct sockaddr *ad
 int net_guard_init(struct net_guard *ret, char *const *allow, size_t n, struct error *err);
 /* 0, or -EACCES with a sentence; also for families other than IPv4 and IPv6. */
 int net_guard_check(const struct net_guard *g, const struct sockaddr *address, struct error *err);
+
+/*
+ * The same for a name that a child of ours will resolve itself, all its addresses now: 0, -EACCES when one of them is
+ * refused, -EHOSTUNREACH when it has none. It may have others when the child asks, so this keeps out mistakes and what has a
+ * fixed name, not somebody who answers for his own name. host may be an address. done comes once, after the call returned.
+ */
+struct net_guard_question;
+typedef void (*net_guard_fn)(void *user, int r, const struct error *err);
+struct net_guard_question *net_guard_ask(struct loop *l, const struct net_guard *g,
+                                         const char *host, net_guard_fn done, void *user);
+/* No answer any more. NULL is fine; returns NULL. Not after done. */
+struct net_guard_question *net_guard_forget(struct net_guard_question *q);

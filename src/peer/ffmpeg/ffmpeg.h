@@ -117,3 +117,5 @@ struct ffmpeg_relay *ffmpeg_relay_free(struct ffmpeg_relay *r);
 const struct supervisor *ffmpeg_relay_supervisor(const struct ffmpeg_relay *r);
 /* The last report of the child that runs; out_time_us -1 when there was none. */
 const struct ffmpeg_progress *ffmpeg_relay_progress(const struct ffmpeg_relay *r);
+/* Monotonic time when the child that runs was last seen to get on; 0: it has not yet. */
+int64_t ffmpeg_relay_flowed_ns(const struct ffmpeg_relay *r);

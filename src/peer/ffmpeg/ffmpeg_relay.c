@@ -302,3 +302,8 @@ const struct ffmpeg_progress *ffmpeg_relay_progress(const struct ffmpeg_relay *r
 {
     return &r->progress;
 }
+
+int64_t ffmpeg_relay_flowed_ns(const struct ffmpeg_relay *r)
+{
+    return r->reported ? r->advanced_ns : 0;
+}

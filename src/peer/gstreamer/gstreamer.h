@@ -81,3 +81,5 @@ int gstreamer_relay_stop(struct gstreamer_relay *r, void (*done)(void *user), vo
 struct gstreamer_relay *gstreamer_relay_free(struct gstreamer_relay *r);
 const struct supervisor *gstreamer_relay_supervisor(const struct gstreamer_relay *r);
 bool gstreamer_relay_secret_visible(const struct gstreamer_relay *r);
+/* Monotonic time when something was last seen to pass; 0: not yet, and never with the caller's own pipeline. */
+int64_t gstreamer_relay_flowed_ns(const struct gstreamer_relay *r);

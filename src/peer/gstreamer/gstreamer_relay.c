@@ -202,3 +202,8 @@ bool gstreamer_relay_secret_visible(const struct gstreamer_relay *r)
 {
     return r->command.secret_visible;
 }
+
+int64_t gstreamer_relay_flowed_ns(const struct gstreamer_relay *r)
+{
+    return r->reported && r->reports ? r->advanced_ns : 0;
+}

@@ -56,6 +56,7 @@ struct broadcasts_config {
     int64_t keep_ns;   /* and for how long; 0 = 7 days */
     unsigned debt_ms;  /* between tries to pay a debt; 0 = 30000, growing to 20 times that */
     unsigned stale_ms; /* media older than this is a sickness; 0 = 5000 */
+    unsigned stall_ms; /* a relay without progress for so long is replaced; 0 = 10000 */
 };
 
 struct broadcasts *broadcasts_new(const struct broadcasts_config *config);

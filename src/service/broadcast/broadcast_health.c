@@ -88,6 +88,9 @@ static char *peer_of(const struct broadcast *b, const struct step *s)
     if (strcmp(s->kind->peer, "obs") == 0) {
         return mem_printf("obs:%s:%d", q->obs_host, q->obs_port);
     }
+    if (s->kind == &step_relay) {
+        return mem_strdup(model_enum_name(broadcast_relay_names, (int)broadcast_relay_now(b)));
+    }
     return mem_strdup(s->kind->peer);
 }
 

@@ -29,10 +29,16 @@ static int add_builtin(struct broadcast *b, struct error *err)
 
 static int add_relay(struct broadcast *b, struct error *err)
 {
+    struct broadcast_input in;
     if (broadcast_relay_now(b) == BROADCAST_RELAY_BUILTIN) {
         return add_builtin(b, err);
     }
-    return error_set(err, -EINVAL, "relay_kind", "is not known");
+    int r = broadcast_input(b, &in, err);
+    broadcast_input_done(&in);
+    if (r == 0) {
+        (void)runner_add(&b->runner, &step_relay);
+    }
+    return r;
 }
 
 int broadcast_plan(struct broadcast *b, struct error *err)
@@ -48,6 +54,11 @@ int broadcast_plan(struct broadcast *b, struct error *err)
         (void)runner_add(r, &step_room);
     }
     if (q->mountpoint_spec) {
+        _cleanup_free_ char *host = NULL;
+        x = broadcast_rtp_host(b, &host, err);
+        if (x < 0) {
+            return x;
+        }
         (void)runner_add(r, &step_mountpoint);
     }
     switch (q->source_kind) {
@@ -59,6 +70,7 @@ int broadcast_plan(struct broadcast *b, struct error *err)
     case BROADCAST_FRONTEND_OWNED:
         break;
     case BROADCAST_RTMP_EXTERNAL:
+    case BROADCAST_RTSP_CAMERA:
     case BROADCAST_STREAM:
         broadcast_note_ingest(b);
         return add_relay(b, err);

@@ -137,6 +137,25 @@ char *broadcast_marker(const struct broadcast *b);
 /* A copy of feed, NULL: it is not there. */
 void broadcast_set_feed(struct broadcast *b, const struct janus_feed *feed);
 
+/* ---- broadcast_input.c: who sends to whom ---- */
+/* What a relay of another program reads. */
+struct broadcast_input {
+    char *url;   /* with the request's credentials; NULL: the caller's own pipeline knows */
+    char *shown; /* fit for logs */
+    char *path;  /* of the stream here, when it is one */
+};
+/* Free with broadcast_input_done(), also after an error. */
+int broadcast_input(const struct broadcast *b, struct broadcast_input *ret, struct error *err);
+void broadcast_input_done(struct broadcast_input *in);
+/* What to put behind "?" to publish to or read a stream here, NULL: nothing; ended and freed by ungrant, which takes NULL too. */
+char *broadcast_grant(const struct broadcast *b, const char *path, bool publish);
+void broadcast_ungrant(const struct broadcast *b, char *grant);
+/*
+ * Where Janus takes the RTP of its mountpoint, to be freed: the request's host, else 127.0.0.1 when Janus sends to
+ * itself, else where the server is. Numeric when a relay sends. -EINVAL, -EACCES: path host.
+ */
+int broadcast_rtp_host(const struct broadcast *b, char **ret, struct error *err);
+
 /* ---- broadcast_health.c: facts of checks ---- */
 struct broadcast_health *broadcast_health(struct broadcast *b);
 void broadcast_health_media(struct broadcast *b, const struct janus_mountpoint_info *info);

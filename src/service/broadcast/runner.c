@@ -301,11 +301,18 @@ void step_sick(struct step *s, const char *fmt, ...)
     if (s->state != STEP_UP) {
         return;
     }
+    char *before = s->reason;
+    s->reason = NULL;
     va_list ap;
     va_start(ap, fmt);
     vsay(s, fmt, ap);
     va_end(ap);
     count_report(s, false);
+    if (s->sick && (!before || !s->reason || strcmp(before, s->reason) != 0)) {
+        s->runner->changed = true; /* still sick, of something else */
+        pump_soon(s->runner);
+    }
+    free(before);
 }
 
 /* ---- actions ---- */

@@ -66,12 +66,6 @@ static void keep_raw(struct step *s, const struct janus_result *res)
     r->raw = broadcast_reply_keep(res->data);
 }
 
-static const char *rtp_host(const struct step *s)
-{
-    const struct broadcast_request *q = request_of(s);
-    return q->host ? q->host : "127.0.0.1";
-}
-
 static bool same_ports(const struct endpoint_list *a, const struct broadcast_mountpoint_response *r)
 {
     const struct endpoint_list before = {{r->ports.items, r->ports.len}};
@@ -84,7 +78,9 @@ static int take_info(struct step *s, const struct janus_mountpoint_info *info, b
 {
     struct broadcast_mountpoint_response *r = response_of(s);
     struct endpoint_list ports;
-    int x = broadcast_endpoints(request_of(s), rtp_host(s), info, &ports, err);
+    _cleanup_free_ char *host = NULL;
+    int x = broadcast_rtp_host(broadcast_of(s), &host, err);
+    x = x < 0 ? x : broadcast_endpoints(request_of(s), host, info, &ports, err);
     if (x < 0) {
         return x;
     }

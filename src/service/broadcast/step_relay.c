@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A relay that another program runs: ffmpeg or gst-launch, from a source to the ports of the mountpoint. The child is kept by
+ * its own supervisor, which starts it anew whenever it ends or stalls; this step only says what comes of it: waiting
+ * until media has flowed once, then well or sick. It holds up no later step, so that OBS, say, is started while the relay waits
+ * for what OBS will publish. Nothing of it outlives this process.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/url.h"
+#include "peer/ffmpeg/ffmpeg.h"
+#include "peer/gstreamer/gstreamer.h"
+#include "service/broadcast/broadcast_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define LOOK_MS  200
+#define FRESH_NS (3 * NS_PER_S) /* nothing for so long: it does not flow */
+/* The caller's own pipeline tells nothing: one that lived so long is taken to work; a bad one ends at once. */
+#define LIVED_NS (2 * NS_PER_S)
+#define VIDEO_PT 96
+#define AUDIO_PT 111
+
+struct relay_step {
+    struct step step;
+    struct broadcast_input input;
+    char *grant; /* lets the child read a stream here, until it is dropped */
+    struct net_guard_question *question;
+    struct ffmpeg_relay *ffmpeg; /* one of them, once it is started */
+    struct gstreamer_relay *gstreamer;
+    struct loop_timer *look; /* while it waits for the first media */
+    int64_t running_ns;      /* since when this child runs; 0: none has run yet */
+    bool lost;               /* it flowed, and ended: told once */
+    char *words;             /* of the last child that ended, since media flowed */
+};
+#define RELAY(s) CONTAINER_OF((s), struct relay_step, step)
+
+static bool is_ffmpeg(const struct step *s)
+{
+    return broadcast_relay_now(broadcast_of(s)) == BROADCAST_RELAY_FFMPEG;
+}
+
+static void describe(const struct step *s, struct out *o)
+{
+    struct broadcast_input in;
+    if (broadcast_input(broadcast_of(s), &in, NULL) == 0) {
+        out_printf(o, "%s: %s to the mountpoint", is_ffmpeg(s) ? "ffmpeg" : "gst-launch-1.0",
+                   in.shown);
+    }
+    broadcast_input_done(&in);
+}
+
+static const struct supervisor *supervisor_of(const struct relay_step *rs)
+{
+    return rs->ffmpeg      ? ffmpeg_relay_supervisor(rs->ffmpeg)
+           : rs->gstreamer ? gstreamer_relay_supervisor(rs->gstreamer)
+                           : NULL;
+}
+
+/* ---- what is told of it ---- */
+
+static void set_text(char **to, const char *text)
+{
+    if (!*to || strcmp(*to, text) != 0) {
+        free(*to);
+        *to = mem_strdup(text);
+    }
+}
+
+static void note(struct step *s)
+{
+    const struct relay_step *rs = RELAY(s);
+    const struct supervisor *sup = supervisor_of(rs);
+    struct broadcast_relay_info *info = broadcast_relay_info(broadcast_of(s));
+    struct broadcast_health *h = broadcast_health(broadcast_of(s));
+    struct proc *p = sup ? supervisor_proc(sup) : NULL;
+    broadcast_relay_state(
+        broadcast_of(s), supervisor_state_to_str(sup ? supervisor_state(sup) : SUPERVISOR_STOPPED));
+    MODEL_SET(&broadcast_relay_info_model, info, pid, p ? proc_pid(p) : 0);
+    model_mark(&broadcast_relay_info_model, info, offsetof(struct broadcast_relay_info, pid), p);
+    if (sup) {
+        MODEL_SET(&broadcast_relay_info_model, info, restarts, supervisor_restarts(sup));
+    }
+    if (rs->ffmpeg && ffmpeg_relay_flowed_ns(rs->ffmpeg)) {
+        MODEL_SET(&broadcast_health_model, h, relay_speed,
+                  ffmpeg_relay_progress(rs->ffmpeg)->speed);
+    }
+}
+
+static void note_endpoints(struct step *s)
+{
+    const struct broadcast_mountpoint_response *m =
+        broadcast_of(s)->record.result.mountpoint_response;
+    struct broadcast_relay_info *info = broadcast_relay_info(broadcast_of(s));
+    struct endpoint_list old = {{info->endpoints.items, info->endpoints.len}};
+    const struct endpoint_list now = {{m->ports.items, m->ports.len}};
+    struct endpoint_list copy;
+    model_done(&endpoint_list_model, &old);
+    model_copy(&endpoint_list_model, &copy, &now);
+    info->endpoints.items = copy.items.items;
+    info->endpoints.len = copy.items.len;
+}
+
+/* ---- how it gets on ---- */
+
+static bool flows(const struct step *s)
+{
+    const struct relay_step *rs = RELAY(s);
+    const struct supervisor *sup = supervisor_of(rs);
+    int64_t now = clock_mono_ns();
+    if (!sup || supervisor_state(sup) != SUPERVISOR_RUNNING) {
+        return false;
+    }
+    if (request_of(s)->gstreamer_pipeline) {
+        return now - rs->running_ns > LIVED_NS;
+    }
+    int64_t at =
+        rs->ffmpeg ? ffmpeg_relay_flowed_ns(rs->ffmpeg) : gstreamer_relay_flowed_ns(rs->gstreamer);
+    return at && now - at < FRESH_NS;
+}
+
+static void look(struct step *s)
+{
+    struct relay_step *rs = RELAY(s);
+    bool up = s->state == STEP_UP;
+    char text[ERROR_TEXT_MAX];
+    note(s);
+    if (flows(s)) {
+        free(TAKE_PTR(rs->words));
+        rs->lost = false;
+        if (up) {
+            step_well(s);
+        } else {
+            step_started(s, 0);
+        }
+        return;
+    }
+    snprintf(text, sizeof(text), "no media from %s%s%s%s", rs->input.shown, up ? "" : " yet",
+             rs->words ? ": " : "", rs->words ? rs->words : "");
+    if (up) {
+        step_sick(s, "%s", text);
+    } else {
+        step_waits(s, "%s", text);
+        loop_timer_start(rs->look, LOOK_MS);
+    }
+}
+
+static void on_look(void *user)
+{
+    struct step *s = user;
+    if (s->state == STEP_WAITING) {
+        look(s);
+    }
+}
+
+static void check(struct step *s)
+{
+    look(s);
+}
+
+/* ---- its child ---- */
+
+static void drop(struct step *s)
+{
+    struct relay_step *rs = RELAY(s);
+    rs->question = net_guard_forget(rs->question);
+    rs->ffmpeg = ffmpeg_relay_free(rs->ffmpeg);
+    rs->gstreamer = gstreamer_relay_free(rs->gstreamer);
+    rs->look = loop_timer_free(rs->look);
+    broadcast_input_done(&rs->input);
+    broadcast_ungrant(broadcast_of(s), TAKE_PTR(rs->grant));
+    free(TAKE_PTR(rs->words));
+    rs->running_ns = 0;
+    rs->lost = false;
+}
+
+static void fail(struct step *s, const struct error *why, bool permanent)
+{
+    struct error err = *why;
+    drop(s);
+    step_failed(s, &err, permanent);
+}
+
+/* The program is not there, most likely. */
+static void on_never_ran(struct step *s, const char *reason)
+{
+    struct error err = {0};
+    error_set(&err, -ENOEXEC, s->kind->name, "%s", reason);
+    set_text(&broadcast_relay_info(broadcast_of(s))->last_error, reason);
+    fail(s, &err, true);
+}
+
+static void on_ended(struct step *s, const char *reason)
+{
+    struct relay_step *rs = RELAY(s);
+    struct error err = {0};
+    set_text(&rs->words, reason);
+    set_text(&broadcast_relay_info(broadcast_of(s))->last_error, reason);
+    if (s->state == STEP_UP && !rs->lost) {
+        rs->lost = true; /* one event a fault, not one a try */
+        error_set(&err, -EPIPE, s->kind->name, "%s", reason);
+        s->runner->ops->failed(s->runner->user, s, "relay", &err);
+    }
+}
+
+static void on_state(void *user, enum supervisor_state state, const char *reason)
+{
+    struct step *s = user;
+    struct relay_step *rs = RELAY(s);
+    if (s->state == STEP_STOPPING) {
+        note(s);
+        return;
+    }
+    if (state == SUPERVISOR_RUNNING) {
+        rs->running_ns = clock_mono_ns();
+    } else if (state == SUPERVISOR_BACKOFF && rs->running_ns == 0) {
+        on_never_ran(s, reason);
+        return;
+    } else if (state == SUPERVISOR_BACKOFF) {
+        on_ended(s, reason);
+    }
+    note(s);
+    if (s->state == STEP_STARTING && state == SUPERVISOR_RUNNING) {
+        look(s);
+    }
+}
+
+/* ---- what it is started with ---- */
+
+static unsigned pt_of(const struct endpoint *e)
+{
+    return MODEL_HAS(&endpoint_model, e, pt) ? (unsigned)e->pt
+           : e->kind == JANUS_VIDEO          ? VIDEO_PT
+                                             : AUDIO_PT;
+}
+
+static enum track_kind kind_of(const struct endpoint *e)
+{
+    return e->kind == JANUS_VIDEO ? TRACK_VIDEO : TRACK_AUDIO;
+}
+
+/* Of both programs: an output is the same in other words. */
+#define FILL_OUTPUTS(spec, outputs_max, m)                                                         \
+    do {                                                                                           \
+        for (size_t i_ = 0; i_ < (m)->ports.len && (spec)->n_outputs < (outputs_max); i_++) {      \
+            const struct endpoint *e_ = &(m)->ports.items[i_];                                     \
+            if (e_->kind == JANUS_DATA) {                                                          \
+                continue;                                                                          \
+            }                                                                                      \
+            __typeof__((spec)->outputs[0]) *to_ = &(spec)->outputs[(spec)->n_outputs++];           \
+            to_->kind = kind_of(e_);                                                               \
+            to_->index = (unsigned)e_->mindex;                                                     \
+            to_->port = (uint16_t)e_->port;                                                        \
+            to_->pt = (uint8_t)pt_of(e_);                                                          \
+            snprintf(to_->codec, sizeof(to_->codec), "%s", e_->codec ? e_->codec : "");            \
+            snprintf(to_->host, sizeof(to_->host), "%s", e_->host);                                \
+        }                                                                                          \
+    } while (0)
+
+static unsigned stall_ms(const struct step *s)
+{
+    return broadcast_of(s)->service->config.stall_ms;
+}
+
+static bool has_scheme(const char *url, const char *scheme)
+{
+    return strncasecmp(url, scheme, strlen(scheme)) == 0;
+}
+
+static bool is_rtmp(const char *url)
+{
+    return has_scheme(url, "rtmp://") || has_scheme(url, "rtmps://");
+}
+
+static bool is_rtsp(const char *url)
+{
+    return has_scheme(url, "rtsp://") || has_scheme(url, "rtsps://");
+}
+
+static char *full_url(const struct step *s)
+{
+    const struct relay_step *rs = RELAY(s);
+    return mem_printf("%s%s%s", rs->input.url ? rs->input.url : "", rs->grant ? "?" : "",
+                      rs->grant ? rs->grant : "");
+}
+
+static int start_ffmpeg(struct step *s, struct error *err)
+{
+    static const struct ffmpeg_relay_ops ops = {.on_state = on_state};
+    struct relay_step *rs = RELAY(s);
+    const struct broadcast_request *q = request_of(s);
+    const struct rtsp_camera *camera = q->input_url ? NULL : q->rtsp_camera;
+    _cleanup_free_ char *url = full_url(s);
+    struct ffmpeg_spec spec = {
+        .input = is_rtmp(url)   ? FFMPEG_RTMP
+                 : is_rtsp(url) ? FFMPEG_RTSP
+                                : FFMPEG_URL,
+        .url = url,
+        .rtsp_udp = camera && camera->transport == RTSP_CAMERA_UDP,
+        .timeout_ns = camera ? camera->timeout_ns : 0,
+    };
+    FILL_OUTPUTS(&spec, FFMPEG_OUTPUTS_MAX, broadcast_of(s)->record.result.mountpoint_response);
+    rs->ffmpeg = ffmpeg_relay_new(s->runner->loop, broadcast_id(broadcast_of(s)), &spec,
+                                  stall_ms(s), &ops, s, err);
+    return rs->ffmpeg ? ffmpeg_relay_start(rs->ffmpeg) : err->code;
+}
+
+/* gst-launch takes credentials beside the URL. */
+static int start_gstreamer(struct step *s, struct error *err)
+{
+    static const struct gstreamer_relay_ops ops = {.on_state = on_state};
+    struct relay_step *rs = RELAY(s);
+    const struct broadcast_request *q = request_of(s);
+    const struct rtsp_camera *camera = q->input_url ? NULL : q->rtsp_camera;
+    _cleanup_free_ char *url = full_url(s);
+    struct gstreamer_spec spec = {
+        .input = is_rtmp(url)   ? GSTREAMER_RTMP
+                 : is_rtsp(url) ? GSTREAMER_RTSP
+                                : GSTREAMER_URI,
+        .url = url,
+        .rtsp_udp = camera && camera->transport == RTSP_CAMERA_UDP,
+        .pipeline = q->gstreamer_pipeline,
+    };
+    _cleanup_(out_done) struct out bare = {0};
+    struct url u = {0};
+    if (spec.input == GSTREAMER_RTSP && url_parse(url, &u, NULL) == 0) {
+        _cleanup_free_ char *user = TAKE_PTR(u.user);
+        _cleanup_free_ char *password = TAKE_PTR(u.password);
+        url_format(&u, &bare);
+        u.user = TAKE_PTR(user);
+        u.password = TAKE_PTR(password);
+        spec.url = out_str(&bare);
+        spec.user = u.user;
+        spec.password = u.password;
+    }
+    FILL_OUTPUTS(&spec, GSTREAMER_OUTPUTS_MAX, broadcast_of(s)->record.result.mountpoint_response);
+    rs->gstreamer = gstreamer_relay_new(s->runner->loop, broadcast_id(broadcast_of(s)), &spec,
+                                        stall_ms(s), &ops, s, err);
+    url_done(&u);
+    if (!rs->gstreamer) {
+        return err->code;
+    }
+    MODEL_SET(&broadcast_relay_info_model, broadcast_relay_info(broadcast_of(s)), secret_visible,
+              gstreamer_relay_secret_visible(rs->gstreamer));
+    return gstreamer_relay_start(rs->gstreamer);
+}
+
+static void run(struct step *s)
+{
+    struct error err = {0};
+    note_endpoints(s);
+    RELAY(s)->look = loop_timer_new(s->runner->loop, on_look, s);
+    s->ours = true;
+    int r = is_ffmpeg(s) ? start_ffmpeg(s, &err) : start_gstreamer(s, &err);
+    if (r < 0 && s->state == STEP_STARTING) {
+        fail(s, &err, true);
+    }
+}
+
+static void on_judged(void *user, int r, const struct error *err)
+{
+    struct step *s = user;
+    RELAY(s)->question = NULL;
+    if (r < 0) {
+        /* A name that has no address today may have one tomorrow. */
+        fail(s, err, r == -EACCES);
+    } else {
+        run(s);
+    }
+}
+
+/* The child resolves names again by itself: see net_guard_ask(). */
+static void start(struct step *s)
+{
+    struct relay_step *rs = RELAY(s);
+    const struct broadcasts_config *c = &broadcast_of(s)->service->config;
+    struct error err = {0};
+    struct url u;
+    drop(s);
+    if (broadcast_input(broadcast_of(s), &rs->input, &err) < 0) {
+        fail(s, &err, true);
+        return;
+    }
+    if (rs->input.path) {
+        rs->grant = broadcast_grant(broadcast_of(s), rs->input.path, false);
+    }
+    if (!c->guard || rs->input.path || !rs->input.url) {
+        run(s);
+        return;
+    }
+    if (url_parse(rs->input.url, &u, &err) < 0) {
+        fail(s, &err, true);
+        return;
+    }
+    rs->question = net_guard_ask(s->runner->loop, c->guard, u.host, on_judged, s);
+    url_done(&u);
+}
+
+/* ---- its end ---- */
+
+static void on_stopped(void *user)
+{
+    struct step *s = user;
+    drop(s);
+    note(s);
+    step_stopped(s, 0, NULL);
+}
+
+static void stop(struct step *s)
+{
+    struct relay_step *rs = RELAY(s);
+    if (rs->look) {
+        loop_timer_stop(rs->look);
+    }
+    if (rs->ffmpeg) {
+        (void)ffmpeg_relay_stop(rs->ffmpeg, on_stopped, s);
+    } else if (rs->gstreamer) {
+        (void)gstreamer_relay_stop(rs->gstreamer, on_stopped, s);
+    } else {
+        drop(s);
+        step_stopped(s, 0, NULL);
+    }
+}
+
+const struct step_kind step_relay = {
+    .name = "relay",
+    .peer = "relay",
+    .size = sizeof(struct relay_step),
+    .reads = FACT_MOUNTPOINT,
+    .describe = describe,
+    .start = start,
+    .check = check,
+    .stop = stop,
+    .drop = drop,
+};
