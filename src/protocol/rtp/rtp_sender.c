@@ -412,9 +412,10 @@ static void on_state(void *user, enum reader_state state, const char *reason)
     }
 }
 
+/* -ENOTSUP: a derived stream whose sound cannot be made. */
 static void on_close(void *user, int r, const char *why)
 {
-    end(user, RTP_SENDER_CLOSED, why);
+    end(user, r == -ENOTSUP ? RTP_SENDER_CODEC : RTP_SENDER_CLOSED, why);
 }
 
 /* ---- open and close ---- */

@@ -47,7 +47,7 @@ struct rtp_sender_config {
 
 enum rtp_sender_end {
     RTP_SENDER_CLOSED, /* the stream is no more, kicked, revoked, engine ends */
-    RTP_SENDER_CODEC, /* a track is in another codec than the receiver expects, or in none RTP has */
+    RTP_SENDER_CODEC, /* a track is in another codec than the receiver expects, or in none RTP has; sound cannot be converted */
     RTP_SENDER_NEEDS_TRANSCODE, /* drop_b: pictures must be encoded anew */
 };
 

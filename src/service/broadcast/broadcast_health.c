@@ -94,14 +94,21 @@ static char *peer_of(const struct broadcast *b, const struct step *s)
     return mem_strdup(s->kind->peer);
 }
 
+void broadcast_forget_views(struct broadcast *b)
+{
+    struct broadcast_result *res = &b->record.result;
+    for (size_t i = 0; i < res->steps.len; i++) {
+        model_done(&broadcast_step_view_model, &res->steps.items[i]);
+    }
+    free(TAKE_PTR(res->steps.items));
+    res->steps.len = 0;
+}
+
 static void refresh_steps(struct broadcast *b)
 {
     struct broadcast_result *res = &b->record.result;
     if (res->steps.len != b->runner.n) {
-        for (size_t i = 0; i < res->steps.len; i++) {
-            model_done(&broadcast_step_view_model, &res->steps.items[i]);
-        }
-        free(res->steps.items);
+        broadcast_forget_views(b);
         res->steps.len = b->runner.n;
         res->steps.items = mem_new_array(struct broadcast_step_view, b->runner.n);
     }

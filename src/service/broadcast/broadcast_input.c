@@ -57,6 +57,10 @@ int broadcast_input(const struct broadcast *b, struct broadcast_input *ret, stru
 {
     const struct broadcast_request *q = &b->record.result.request;
     *ret = (struct broadcast_input){0};
+    if (broadcast_relay_now(b) != broadcast_request_relay(q)) {
+        /* In place of builtin, whose stream is here, pulled or not. */
+        return own_input(b, ret, err);
+    }
     if (q->gstreamer_pipeline) {
         ret->shown = mem_strdup("a pipeline of the caller's own");
     } else if (q->input_url) {

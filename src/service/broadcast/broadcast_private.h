@@ -160,6 +160,8 @@ int broadcast_rtp_host(const struct broadcast *b, char **ret, struct error *err)
 struct broadcast_health *broadcast_health(struct broadcast *b);
 void broadcast_health_media(struct broadcast *b, const struct janus_mountpoint_info *info);
 void broadcast_health_forwarders(struct broadcast *b, unsigned there, unsigned expected);
+/* Other steps are planned: what is shown of them is made anew. */
+void broadcast_forget_views(struct broadcast *b);
 /* Steps and health of the result, as they are now. */
 void broadcast_refresh(struct broadcast *b);
 

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The stream here that a broadcast's media comes by, and which relay sends it on. */
+#include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/url.h"
 #include "service/broadcast/broadcast_private.h"
 
 #include <errno.h>
 #include <string.h>
+
+LOG_TOPIC(topic, "broadcast");
 
 char *broadcast_stream_path(const struct broadcast *b)
 {
@@ -68,15 +72,39 @@ void broadcast_relay_state(struct broadcast *b, const char *state)
     set_text(&broadcast_health(b)->relay, state);
 }
 
-void broadcast_fall_back(struct step *s, const char *why)
+/* Nothing here can: another publisher may come with what can be sent. */
+static void cannot(struct step *s, const char *why)
 {
     struct error err = {0};
-    error_set(&err, -ENOTSUP, s->kind->name, "another relay is needed: %s", why);
+    error_set(&err, -ENOTSUP, s->kind->name, "another relay is needed, which wants our RTMP: %s",
+              why);
     if (s->state == STEP_UP) {
         step_lost(s, "%s", err.text);
     } else {
-        step_failed(s, &err, false); /* another publisher may come */
+        step_failed(s, &err, false);
     }
+}
+
+void broadcast_fall_back(struct step *s, const char *why)
+{
+    struct broadcast *b = broadcast_of(s);
+    struct broadcast_relay_info *info = broadcast_relay_info(b);
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    if (!b->service->config.ingest.rtmp) {
+        cannot(s, why);
+        return;
+    }
+    MODEL_SET(&broadcast_relay_info_model, info, kind, BROADCAST_RELAY_FFMPEG);
+    set_text(&info->why, why);
+    _cleanup_free_ char *warning = mem_printf("relay ffmpeg in place of builtin: %s", why);
+    broadcast_result_add_warning(&b->record.result, warning);
+    log_info("broadcast %s: %s", broadcast_id(b), warning);
+    json_put_str(&j, "relay", "ffmpeg");
+    json_put_str(&j, "why", why);
+    broadcast_emit(b, "broadcast_relay_changed", out_str(&o));
+    broadcast_forget_views(b);
+    (void)runner_swap(s, &step_relay);
 }
 
 /* ---- our own ingest ---- */

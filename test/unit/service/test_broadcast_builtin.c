@@ -24,7 +24,7 @@
 /* ---- a publisher ---- */
 
 #define FRAMES_MAX 512
-#define FRAME_MS   20
+#define FRAME_MS   40 /* as the fixture's */
 
 /* Pictures that were read once, over and over at their pace, on a media loop. */
 struct feeder {
@@ -155,7 +155,7 @@ struct world {
     struct real_janus *real;
     struct janus_servers *janus;
     struct broadcasts *service;
-    struct net_guard guard;
+    struct net_guard guard; /* lets nobody in */
     char rtmp_url[64];
     bool left;
 };
@@ -165,7 +165,12 @@ static void on_left(void *user)
     ((struct world *)user)->left = true;
 }
 
-static struct world *world_new(bool guarded)
+enum world_with {
+    WORLD_GUARDED = 1 << 0,
+    WORLD_NO_INGEST = 1 << 1,
+};
+
+static struct world *world_new(unsigned with)
 {
     struct world *w = mem_new(struct world);
     struct error err = {0};
@@ -196,8 +201,8 @@ static struct world *world_new(bool guarded)
         .loops = &w->media,
         .n_loops = 1,
         .janus = w->janus,
-        .guard = guarded ? &w->guard : NULL,
-        .ingest = {.rtmp = w->rtmp_url},
+        .guard = with & WORLD_GUARDED ? &w->guard : NULL,
+        .ingest = {.rtmp = with & WORLD_NO_INGEST ? NULL : w->rtmp_url},
         .pace = {.first_ms = 20, .max_ms = 200, .check_ms = 100, .stop_ms = 5000},
         .stale_ms = 2000,
     };
@@ -264,6 +269,12 @@ static void await_media(struct world *w, struct broadcast *b)
     RUN_UNTIL(w->control, media_is_fresh(b));
 }
 
+static bool relay_is(struct broadcast *b, enum broadcast_relay kind)
+{
+    const struct broadcast_relay_info *info = broadcast_result(b)->relay_info;
+    return info && info->kind == kind;
+}
+
 static void stop_and_wait(struct world *w, struct broadcast *b)
 {
     broadcast_stop(b);
@@ -274,7 +285,7 @@ static void stop_and_wait(struct world *w, struct broadcast *b)
 
 static void test_a_stream_reaches_janus(void **state)
 {
-    struct world *w = world_new(false);
+    struct world *w = world_new(0);
     struct broadcast *b = begin(w, stream_request);
     AWAIT_STATE(w, b, BROADCAST_DEGRADED);
     RUN_UNTIL(w->control, reason_is(b, "sender: nobody publishes live/a yet"));
@@ -298,7 +309,7 @@ static void test_a_stream_reaches_janus(void **state)
 
 static void test_a_publisher_that_goes_and_returns(void **state)
 {
-    struct world *w = world_new(false);
+    struct world *w = world_new(0);
     struct broadcast *b = begin(w, stream_request);
     feeder_start(w->steady, "live/a");
     await_media(w, b);
@@ -316,7 +327,7 @@ static void test_a_publisher_that_goes_and_returns(void **state)
 
 static void test_heals_after_a_crash_of_janus(void **state)
 {
-    struct world *w = world_new(false);
+    struct world *w = world_new(0);
     struct broadcast *b = begin(w, stream_request);
     feeder_start(w->steady, "live/a");
     await_media(w, b);
@@ -335,7 +346,7 @@ static void test_heals_after_a_crash_of_janus(void **state)
 
 static void test_a_publisher_publishes_to_us(void **state)
 {
-    struct world *w = world_new(false);
+    struct world *w = world_new(0);
     char want[128];
     struct broadcast *b =
         begin(w, "{\"id\":\"two\",\"source_kind\":\"rtmp_external\"," MOUNTPOINT "}");
@@ -354,7 +365,7 @@ static void test_a_publisher_publishes_to_us(void **state)
 
 static void test_a_stream_is_pulled(void **state)
 {
-    struct world *w = world_new(false);
+    struct world *w = world_new(0);
     _cleanup_free_ char *json =
         mem_printf("{\"id\":\"three\",\"source_kind\":\"rtmp_external\","
                    "\"srs\":{\"rtmp_url\":\"%s\",\"app\":\"live\",\"stream_key\":\"topsecret\"},"
@@ -387,7 +398,7 @@ static void test_a_stream_is_pulled(void **state)
 
 static void test_a_pull_reaches_only_what_it_may(void **state)
 {
-    struct world *w = world_new(true);
+    struct world *w = world_new(WORLD_GUARDED);
     struct broadcast *b = begin(w, "{\"id\":\"four\",\"source_kind\":\"rtmp_external\","
                                    "\"input_url\":\"rtmp://10.1.2.3/live/a\"," MOUNTPOINT "}");
     AWAIT_STATE(w, b, BROADCAST_FAILED);
@@ -399,7 +410,7 @@ static void test_a_pull_reaches_only_what_it_may(void **state)
 /* Let go of in each turn: messages of both loops are under way then. */
 static void test_is_dropped_at_any_time(void **state)
 {
-    struct world *w = world_new(false);
+    struct world *w = world_new(0);
     feeder_start(w->steady, "live/a");
     for (int turn = 0; turn < 12; turn++) {
         struct broadcast *b = begin(w, stream_request);
@@ -419,16 +430,54 @@ static void test_is_dropped_at_any_time(void **state)
     world_free(w);
 }
 
+/* A real ffmpeg, which reads the stream from our own RTMP server. */
 static void test_what_must_be_encoded_anew(void **state)
 {
-    struct world *w = world_new(false);
+    struct world *w = world_new(0);
     struct broadcast *b = begin(w, stream_request);
     AWAIT_STATE(w, b, BROADCAST_DEGRADED);
     feeder_start(w->pyramid, "live/a");
-    RUN_UNTIL(w->control, broadcast_result(b)->reason &&
-                              strstr(broadcast_result(b)->reason, "another relay is needed"));
+    /* What comes before the first such picture was sent. */
+    RUN_UNTIL(w->control, relay_is(b, BROADCAST_RELAY_FFMPEG));
+    await_media(w, b);
+    const struct broadcast_result *res = broadcast_result(b);
+    assert_int_equal(res->relay_info->kind, BROADCAST_RELAY_FFMPEG);
+    assert_non_null(strstr(res->relay_info->why, "others need them"));
+    assert_int_equal(res->warnings.len, 1);
+    assert_int_equal(res->steps.len, 2);
+    assert_string_equal(res->steps.items[1].name, "relay");
     stop_and_wait(w, b);
     feeder_stop(w->pyramid);
+    world_free(w);
+}
+
+static void test_codecs_that_we_have_not_are_encoded(void **state)
+{
+    struct world *w = world_new(0);
+    struct broadcast *b =
+        begin(w, "{\"id\":\"five\",\"source_kind\":\"stream\",\"stream\":\"live/a\","
+                 "\"mountpoint_spec\":{\"id\":9001,\"media\":["
+                 "{\"type\":\"video\",\"mid\":\"v\",\"port\":0,\"pt\":96,\"codec\":\"vp8\"}]}}");
+    RUN_UNTIL(w->control, relay_is(b, BROADCAST_RELAY_FFMPEG));
+    assert_string_equal(broadcast_result(b)->relay_info->why, "builtin sends no vp8");
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
+/* Nobody here can: it says so, and goes on when another publisher comes. */
+static void test_without_an_ingest_it_waits_for_another_publisher(void **state)
+{
+    struct world *w = world_new(WORLD_NO_INGEST);
+    struct broadcast *b = begin(w, stream_request);
+    feeder_start(w->pyramid, "live/a");
+    RUN_UNTIL(w->control, broadcast_result(b)->reason &&
+                              strstr(broadcast_result(b)->reason, "another relay is needed"));
+    feeder_stop(w->pyramid);
+    feeder_start(w->steady, "live/a");
+    await_media(w, b);
+    assert_int_equal(broadcast_result(b)->relay_info->kind, BROADCAST_RELAY_BUILTIN);
+    stop_and_wait(w, b);
+    feeder_stop(w->steady);
     world_free(w);
 }
 
@@ -443,6 +492,8 @@ int main(void)
         cmocka_unit_test(test_a_pull_reaches_only_what_it_may),
         cmocka_unit_test(test_is_dropped_at_any_time),
         cmocka_unit_test(test_what_must_be_encoded_anew),
+        cmocka_unit_test(test_codecs_that_we_have_not_are_encoded),
+        cmocka_unit_test(test_without_an_ingest_it_waits_for_another_publisher),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
