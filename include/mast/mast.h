@@ -3,5 +3,8 @@
 /* The umbrella header of libmast: one header per part. */
 #include <mast/broadcast.h>
 #include <mast/core.h>
+#include <mast/lifecycle.h>
+#include <mast/process.h>
+#include <mast/relay.h>
 #include <mast/service.h>
 #include <mast/version.h>

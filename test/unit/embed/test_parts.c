@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of the C API alone: a process, relays, closers. Children are real. */
+#include "../unit.h"
+
+#include "../await.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <mast/mast.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+struct world {
+    struct mast *mast;
+    pthread_mutex_t lock;
+    char heard[4096];
+    atomic_int sick;
+};
+
+static void hear(struct world *w, const char *a, const char *b)
+{
+    pthread_mutex_lock(&w->lock);
+    size_t n = strlen(w->heard);
+    snprintf(w->heard + n, sizeof(w->heard) - n, "%s:%s ", a, b);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static bool has_heard(struct world *w, const char *what)
+{
+    pthread_mutex_lock(&w->lock);
+    bool found = strstr(w->heard, what) != NULL;
+    pthread_mutex_unlock(&w->lock);
+    return found;
+}
+
+static void on_state(void *user, const char *resource, const char *state, const char *reason)
+{
+    hear(user, resource, state);
+}
+
+static void on_event(void *user, const char *type, const char *resource, const char *data)
+{
+    hear(user, type, resource);
+}
+
+static void on_error(void *user, const char *phase, const char *resource, const char *text)
+{
+    hear(user, phase, text);
+}
+
+static struct world *world_new(void)
+{
+    struct world *w = mem_new(struct world);
+    pthread_mutex_init(&w->lock, NULL);
+    w->mast = mast_new(NULL);
+    assert_non_null(w->mast);
+    return w;
+}
+
+static void world_free(struct world *w)
+{
+    assert_int_equal(mast_free(w->mast), 0);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+static struct mast_observer observer(struct world *w)
+{
+    return (struct mast_observer){
+        .user = w, .on_state_change = on_state, .on_event = on_event, .on_error = on_error};
+}
+
+/* ---- a process ---- */
+
+static void on_line(void *user, const char *line)
+{
+    hear(user, "line", line);
+}
+
+static const char *check(void *user)
+{
+    struct world *w = user;
+    return atomic_exchange(&w->sick, 0) ? "it looks pale" : NULL;
+}
+
+static struct mast_process *process(struct world *w, const char *script, unsigned max_restarts)
+{
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    const char *const env[] = {"GREETING=hello", NULL};
+    struct mast_process *p = NULL;
+    struct mast_error err = {0};
+    const struct mast_process_config config = {.name = "it",
+                                               .argv = argv,
+                                               .env = env,
+                                               .backoff_ms = 10,
+                                               .backoff_max_ms = 20,
+                                               .max_restarts = max_restarts,
+                                               .grace_ms = 500,
+                                               .check_ms = 20,
+                                               .user = w,
+                                               .check = check,
+                                               .on_line = on_line,
+                                               .observer = observer(w)};
+    if (mast_process_new(w->mast, &config, &p, &err) < 0) {
+        fail_msg("%s: %s", err.where, err.text);
+    }
+    return p;
+}
+
+static int pid_of(struct mast_process *p)
+{
+    char *text = NULL;
+    assert_int_equal(mast_process_status_wait(p, &text, NULL), 0);
+    json_t *v = json_loads(text, 0, NULL);
+    int pid = (int)json_integer_value(json_object_get(v, "pid"));
+    json_decref(v);
+    free(text);
+    return pid;
+}
+
+static bool is_gone(int pid)
+{
+    return kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+static void test_a_process_is_kept_running(void **state)
+{
+    struct world *w = world_new();
+    struct mast_error err = {0};
+    struct mast_process *p = process(w, "echo $GREETING >&2; sleep 1000", 0);
+    assert_int_equal(pid_of(p), 0);
+    assert_int_equal(mast_process_start_wait(p, &err), 0);
+    assert_int_equal(mast_process_start_wait(p, &err), 0); /* it runs */
+    WAIT_UNTIL(has_heard(w, "line:hello "));
+    int first = pid_of(p);
+    assert_true(first > 0);
+    assert_int_equal(kill(first, SIGKILL), 0);
+    WAIT_UNTIL(pid_of(p) > 0 && pid_of(p) != first);
+    assert_true(has_heard(w, "process:killed by SIGKILL"));
+    assert_true(has_heard(w, "it:backoff "));
+    /* The health check. */
+    int second = pid_of(p);
+    atomic_store(&w->sick, 1);
+    WAIT_UNTIL(pid_of(p) > 0 && pid_of(p) != second);
+    assert_true(has_heard(w, "it looks pale"));
+    int third = pid_of(p);
+    assert_int_equal(mast_process_restart_wait(p, &err), 0);
+    assert_int_not_equal(pid_of(p), third);
+    int last = pid_of(p);
+    assert_int_equal(mast_process_stop_wait(p, NULL), 0);
+    WAIT_UNTIL(is_gone(last));
+    assert_int_equal(mast_process_stop_wait(p, NULL), 0); /* again: nothing runs */
+    assert_int_equal(mast_process_start_wait(p, NULL), 0);
+    last = pid_of(p);
+    assert_int_equal(mast_process_free_wait(p, 0, NULL), 0);
+    WAIT_UNTIL(is_gone(last));
+    world_free(w);
+}
+
+static void test_a_process_that_fails(void **state)
+{
+    struct world *w = world_new();
+    struct mast_error err = {0};
+    struct mast_process *none = NULL;
+    const char *const missing[] = {"/no/such/program", NULL};
+    const struct mast_process_config config = {.argv = missing, .observer = observer(w)};
+    assert_int_equal(mast_process_new(w->mast, &(struct mast_process_config){0}, &none, &err),
+                     -EINVAL);
+    assert_string_equal(err.where, "argv");
+    assert_int_equal(mast_process_new(w->mast, &config, &none, NULL), 0);
+    assert_int_equal(mast_process_start_wait(none, &err), -EAGAIN);
+    assert_non_null(strstr(err.text, "/no/such/program: not found"));
+    struct mast_process *p = process(w, "exit 3", 2);
+    (void)mast_process_start_wait(p, NULL);
+    WAIT_UNTIL(has_heard(w, "it:failed "));
+    assert_true(has_heard(w, "ended with code 3"));
+    world_free(w); /* frees both */
+}
+
+static void test_the_end_of_the_instance_ends_its_children(void **state)
+{
+    struct world *w = world_new();
+    /* The child of the child is in its group, and deaf to SIGTERM. */
+    struct mast_process *p = process(w, "trap '' TERM; sleep 1000 & echo $! >&2; wait; wait", 0);
+    assert_int_equal(mast_process_start_wait(p, NULL), 0);
+    WAIT_UNTIL(has_heard(w, "line:"));
+    int pid = pid_of(p);
+    world_free(w);
+    WAIT_UNTIL(is_gone(pid));
+}
+
+/* ---- relays ---- */
+
+static const struct mast_relay_output outputs[] = {
+    {.codec = "h264", .port = 5004, .pt = 96},
+    {.audio = true, .codec = "opus", .port = 5006, .pt = 111},
+};
+
+static void test_a_relays_command(void **state)
+{
+    struct mast_relay_spec spec = {.input = MAST_RELAY_RTMP,
+                                   .url = "rtmp://127.0.0.1/live/hush-hush",
+                                   .outputs = outputs,
+                                   .n_outputs = 2};
+    char *argv = NULL;
+    struct mast_error err = {0};
+    if (mast_relay_command(MAST_RELAY_FFMPEG, &spec, &argv, &err) < 0) {
+        fail_msg("%s: %s", err.where, err.text);
+    }
+    assert_non_null(strstr(argv, "\"ffmpeg\""));
+    assert_non_null(strstr(argv, "5006"));
+    assert_null(strstr(argv, "hush-hush"));
+    free(argv);
+    assert_int_equal(mast_relay_command(MAST_RELAY_GSTREAMER, &spec, &argv, &err), 0);
+    assert_non_null(strstr(argv, "\"gst-launch-1.0\""));
+    free(argv);
+    spec.pipeline = "videotestsrc ! fakesink";
+    assert_int_equal(mast_relay_command(MAST_RELAY_FFMPEG, &spec, &argv, &err), -EINVAL);
+    assert_string_equal(err.where, "pipeline");
+    spec.pipeline = NULL;
+    spec.n_outputs = 17;
+    assert_int_equal(mast_relay_command(MAST_RELAY_FFMPEG, &spec, &argv, &err), -EINVAL);
+    assert_null(argv);
+}
+
+static void test_a_relay_runs(void **state)
+{
+    struct world *w = world_new();
+    const struct mast_relay_config config = {.name = "test",
+                                             .spec = {.input = MAST_RELAY_TEST,
+                                                      .width = 160,
+                                                      .height = 90,
+                                                      .fps = 10,
+                                                      .outputs = outputs,
+                                                      .n_outputs = 2},
+                                             .observer = observer(w)};
+    struct mast_relay *r = NULL;
+    struct mast_error err = {0};
+    char *text = NULL;
+    if (mast_relay_new(w->mast, &config, &r, &err) < 0 || mast_relay_start_wait(r, &err) < 0) {
+        fail_msg("%s: %s", err.where, err.text);
+    }
+    WAIT_UNTIL(({
+        free(text);
+        text = NULL;
+        assert_int_equal(mast_relay_status_wait(r, &text, NULL), 0);
+        strstr(text, "\"progress\"") != NULL;
+    }));
+    free(text);
+    assert_int_equal(mast_relay_stop_wait(r, &err), 0);
+    assert_true(has_heard(w, "test:running "));
+    assert_true(has_heard(w, "test:stopped "));
+    assert_int_equal(mast_relay_free_wait(r, 0, NULL), 0);
+    world_free(w);
+}
+
+/* ---- closers ---- */
+
+struct thing {
+    struct world *w;
+    const char *name;
+    int r;
+    pthread_t thread;
+    struct mast_closing *closing;
+};
+
+static void close_now(void *user, struct mast_closing *closing)
+{
+    struct thing *t = user;
+    hear(t->w, "closing", t->name);
+    mast_closed(closing, t->r, t->r < 0 ? "it does not want to" : NULL);
+}
+
+static void *answer_elsewhere(void *arg)
+{
+    struct thing *t = arg;
+    mast_closed(t->closing, 0, NULL);
+    return NULL;
+}
+
+static void close_elsewhere(void *user, struct mast_closing *closing)
+{
+    struct thing *t = user;
+    hear(t->w, "closing", t->name);
+    t->closing = closing;
+    pthread_create(&t->thread, NULL, answer_elsewhere, t);
+}
+
+static void close_never(void *user, struct mast_closing *closing)
+{
+    ((struct thing *)user)->closing = closing;
+}
+
+static void test_closers_run_in_reverse(void **state)
+{
+    struct world *w = world_new();
+    struct thing room = {.w = w, .name = "room"};
+    struct thing mountpoint = {.w = w, .name = "mountpoint", .r = -EIO};
+    struct thing forward = {.w = w, .name = "forward"};
+    struct mast_lifecycle *l = NULL;
+    const struct mast_observer o = observer(w);
+    struct mast_error err = {0};
+    char *text = NULL;
+    assert_int_equal(mast_lifecycle_new(w->mast, &o, &l, NULL), 0);
+    mast_lifecycle_add(l, "room", close_now, &room);
+    mast_lifecycle_add(l, "mountpoint", close_now, &mountpoint);
+    mast_lifecycle_add(l, "forward", close_elsewhere, &forward);
+    assert_int_equal(mast_lifecycle_close_wait(l, &text, &err), -EREMOTEIO);
+    assert_string_equal(text, "{\"closed\":[\"forward\",\"room\"],\"failed\":[{\"resource\":"
+                              "\"mountpoint\",\"error\":\"it does not want to\"}]}");
+    free(text);
+    assert_true(has_heard(w, "closing:forward janus_resource_closed:forward closing:mountpoint "
+                             "janus_cleanup:it does not want to closing:room "
+                             "janus_resource_closed:room "));
+    pthread_join(forward.thread, NULL);
+    /* There is nothing left to be closed. */
+    assert_int_equal(mast_lifecycle_close_wait(l, &text, &err), 0);
+    assert_string_equal(text, "{\"closed\":[],\"failed\":[]}");
+    free(text);
+    /* Freeing closes. */
+    w->heard[0] = '\0';
+    mast_lifecycle_add(l, "room", close_now, &room);
+    assert_int_equal(mast_lifecycle_free_wait(l, 0, NULL), 0);
+    assert_true(has_heard(w, "closing:room "));
+    world_free(w);
+}
+
+static void test_a_closer_that_does_not_answer(void **state)
+{
+    struct world *w = world_new();
+    struct thing room = {.w = w, .name = "room"};
+    struct mast_lifecycle *l = NULL;
+    struct mast_error err = {0};
+    assert_int_equal(mast_lifecycle_new(w->mast, NULL, &l, NULL), 0);
+    mast_lifecycle_add(l, "room", close_never, &room);
+    assert_int_equal(mast_lifecycle_free_wait(l, 50, &err), -ETIMEDOUT);
+    mast_closed(room.closing, 0, NULL); /* late, and harmless */
+    assert_int_equal(mast_free(w->mast), -ETIMEDOUT);
+    w->mast = mast_new(NULL);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_process_is_kept_running),
+        cmocka_unit_test(test_a_process_that_fails),
+        cmocka_unit_test(test_the_end_of_the_instance_ends_its_children),
+        cmocka_unit_test(test_a_relays_command),
+        cmocka_unit_test(test_a_relay_runs),
+        cmocka_unit_test(test_closers_run_in_reverse),
+        cmocka_unit_test(test_a_closer_that_does_not_answer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
