@@ -5,7 +5,7 @@
 import { Detail } from "./detail.js";
 import { el, icon, setText, type IconName } from "./dom.js";
 import { formatBitrate, formatSeconds } from "./format.js";
-import { lookup, number, t, type Key } from "./i18n.js";
+import { lang, lookup, number, t, type Key } from "./i18n.js";
 import { addShortcuts } from "./keys.js";
 import { choices, codecName, openPlayer, type OpenPlayer, type PlaybackState, type PlaybackStats, type TransportName } from "./player/index.js";
 import type { View } from "./shell.js";
@@ -288,9 +288,15 @@ export class Watch implements View {
     this.note.hidden = !says && !failed;
     this.spinner.hidden = !says?.busy || failed;
     const title = failed ? t("note.unsupported") : says && "title" in says && says.title ? t(says.title) : "";
-    const detail = message || (failed ? (lookup(`why.${reason}`) ?? "") : says && "detail" in says && says.detail ? t(says.detail) : "");
     setText(this.noteTitle, title);
-    setText(this.noteDetail, detail);
+    const own = says && "detail" in says && says.detail ? t(says.detail) : "";
+    if (failed) {
+      const why = lookup(`why.${reason}`) ?? "";
+      setText(this.noteDetail, message && why ? `${why}: ${message}` : message || why);
+    } else {
+      // The server speaks English: where the page has words of its own, they are those of its language.
+      setText(this.noteDetail, (lang() === "en" && message) || own || message || "");
+    }
   }
 
   private get hasSound(): boolean {
@@ -317,9 +323,9 @@ export class Watch implements View {
     setText(f.codec.value, details?.tracks.map((x) => codecName(x.codec)).join(" + ") || "–");
     setText(f.bitrate.value, s.bitrate === null ? "–" : formatBitrate(s.bitrate));
     setText(f.dropped.value, number(s.dropped));
-    const notice = details?.notice ?? "";
-    this.notice.hidden = notice === "";
-    setText(this.notice, notice);
+    const codecs = details?.leftOut ?? "";
+    this.notice.hidden = codecs === "";
+    setText(this.notice, codecs && t("player.left-out", { codecs }));
   }
 
   // For tests, and for people who look into a problem with the browser's console.

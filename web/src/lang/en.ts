@@ -122,6 +122,7 @@ export const en = {
   "transport.native": "HLS of the browser",
   "transport.says": "{transport}: {why}",
 
+  "player.left-out": "Left out: {codecs}, which this browser cannot play.",
   "player.video": "Live video",
   "player.play": "Play",
   "player.pause": "Pause",

@@ -124,6 +124,7 @@ export const pt: Record<Key, string> = {
   "transport.native": "HLS do navegador",
   "transport.says": "{transport}: {why}",
 
+  "player.left-out": "Sem {codecs}: este navegador não reproduz.",
   "player.video": "Vídeo ao vivo",
   "player.play": "Reproduzir",
   "player.pause": "Pausar",

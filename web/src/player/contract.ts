@@ -39,7 +39,7 @@ export interface PlaybackState {
   phase: Phase;
   transport: TransportName;
   reason: Reason;
-  message?: string;
+  message?: string; // the server's or the browser's own words; with reason "codec" the codecs that are missing
 }
 
 export interface PlaybackStats {
@@ -63,7 +63,7 @@ export interface PlayerOptions {
 export interface PlayerDetails {
   state: string;
   tracks: readonly { kind: string; codec: string }[];
-  notice: string; // what is left out while it plays
+  leftOut: string; // while it plays: codecs of tracks that this browser cannot play, as people read them
   firstFrameMs: number | null; // since the page was opened
   stalls: number;
   seeks: number;

@@ -70,7 +70,7 @@ function preload(url: URL): HTMLLinkElement {
 
 export class HlsTransport implements Transport {
   state = "connecting";
-  notice = "";
+  readonly leftOut = "";
   tracks: { kind: string; codec: string }[] = [];
   firstFrameMs: number | null = null;
   stalls = 0;

@@ -23,7 +23,7 @@ export function choices(video: HTMLVideoElement): Choice[] {
   return listChoices(abilities(video));
 }
 
-const NO_DETAILS = { state: "failed", tracks: [], notice: "", firstFrameMs: null, stalls: 0, seeks: 0, connections: 0, rebuilds: 0, lostSamples: 0 };
+const NO_DETAILS = { state: "failed", tracks: [], leftOut: "", firstFrameMs: null, stalls: 0, seeks: 0, connections: 0, rebuilds: 0, lostSamples: 0 };
 
 const TRANSPORTS = { mse: MseTransport, hls: HlsTransport, native: NativeTransport };
 

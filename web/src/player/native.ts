@@ -16,7 +16,7 @@ export function playsHls(video: HTMLVideoElement): boolean {
 
 export class NativeTransport implements Transport {
   state = "connecting";
-  readonly notice = "";
+  readonly leftOut = "";
   readonly tracks = [];
   readonly lostSamples = 0;
   firstFrameMs: number | null = null;

@@ -38,7 +38,7 @@ const HIDDEN_JUMP_S = 1; // behind the edge by more than this on return: jump in
 export class Player {
   state: PlayerState = "connecting";
   detail = ""; // what to say about the state
-  notice = ""; // what is left out while it plays
+  leftOut = ""; // the codecs of tracks that this browser cannot play
   tracks: readonly Track[] = [];
   streamState: StreamState | null = null;
   firstFrameMs: number | null = null; // since the page was opened
@@ -81,7 +81,7 @@ export class Player {
 
   start(): void {
     if (!mediaSourceClass()) {
-      this.set("unsupported", "This browser has no Media Source Extensions.");
+      this.set("unsupported");
       return;
     }
     this.listen();
@@ -259,7 +259,7 @@ export class Player {
   // Another publisher may send codecs that this browser has.
   private askForAll(): void {
     this.wanted = null;
-    this.notice = "";
+    this.leftOut = "";
     this.streamState = null;
     this.socket.restart();
   }
@@ -275,14 +275,13 @@ export class Player {
       return;
     }
     const bad = m.tracks.filter((t) => !good.includes(t));
-    const why = bad.map((t) => `${t.kind} is ${codecName(t.codec)}`).join(", ");
+    this.leftOut = bad.map((t) => codecName(t.codec)).join(", ");
     this.expectInit = false;
     if (good.length === 0) {
       this.socket.stop();
-      this.set("unsupported", `This browser cannot play it: ${why}.`);
+      this.set("unsupported", this.leftOut);
       return;
     }
-    this.notice = `Left out: ${why}, which this browser cannot play.`;
     this.wanted = good.map((t) => t.kind).join(",");
     this.socket.restart();
   }
