@@ -46,7 +46,7 @@ static void say(struct step *s, const char *text)
     s->reason = text && text[0] ? mem_strdup(text) : NULL;
 }
 
-static void vsay(struct step *s, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void vsay(struct step *s, const char *fmt, va_list ap)
 {
     char text[ERROR_TEXT_MAX];
     vsnprintf(text, sizeof(text), fmt, ap);
@@ -151,7 +151,7 @@ void step_waits(struct step *s, const char *fmt, ...)
     va_start(ap, fmt);
     vsay(s, fmt, ap);
     va_end(ap);
-    bool news = s->state != STEP_WAITING || !before || strcmp(before, s->reason) != 0;
+    bool news = s->state != STEP_WAITING || !before || !s->reason || strcmp(before, s->reason) != 0;
     free(before);
     answered(s);
     if (s->state != STEP_WAITING) {

@@ -75,7 +75,8 @@ static struct world *begin(enum codec codec)
     struct error err = {0};
     log_configure("error", false);
     w->l = loop_new("test", 0);
-    w->e = engine_new(&(struct engine_config){.access = {.ask = on_ask, .user = w}}, w->l, &w->l, 1);
+    w->e =
+        engine_new(&(struct engine_config){.access = {.ask = on_ask, .user = w}}, w->l, &w->l, 1);
     engine_set_event_fn(w->e, on_event, w);
     w->http = http_server_new(&(struct http_server_config){0}, w->l);
     http_server_mount(w->http, mse_routes, mse_routes_n, w->e);

@@ -144,7 +144,8 @@ static struct world *begin(void)
     struct world *w = mem_new(struct world);
     struct error err = {0};
     w->l = loop_new("test", 0);
-    w->e = engine_new(&(struct engine_config){.access = {.ask = on_ask, .user = w}}, w->l, &w->l, 1);
+    w->e =
+        engine_new(&(struct engine_config){.access = {.ask = on_ask, .user = w}}, w->l, &w->l, 1);
     w->http = http_server_new(&(struct http_server_config){0}, w->l);
     http_server_mount(w->http, mse_routes, mse_routes_n, w->e);
     struct listener_config lc = {.address = "127.0.0.1", .name = "test"};
