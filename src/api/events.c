@@ -249,16 +249,37 @@ static void greet(struct client *c, const char *event)
     (void)give(c, b);
 }
 
-static void resume(struct client *c, uint64_t seen)
+/* false: it has been cut off meanwhile. */
+static bool resume(struct client *c, uint64_t seen)
 {
     struct events *e = c->events;
     for (uint64_t k = seen + 1; k <= e->newest; k++) {
         const struct kept *kept = &e->kept[k % e->config.kept_max];
         _cleanup_buf_ struct buf *b = buf_copy(BYTES(kept->text, kept->len));
         if (!give(c, b)) {
-            return;
+            return false;
         }
     }
+    return true;
+}
+
+/* What a client hears first: what it missed, all that is kept, or only where it is. */
+static void catch_up(struct client *c, struct http_request *req)
+{
+    struct events *e = c->events;
+    const char *last_id = http_request_header(req, "Last-Event-ID");
+    char kept[8] = "";
+    uint64_t seen = 0;
+    if (last_id && can_resume(e, last_id, &seen)) {
+        (void)resume(c, seen);
+        return;
+    }
+    (void)http_request_query_get(req, "kept", kept, sizeof(kept));
+    if (!last_id && strcmp(kept, "true") == 0 && !resume(c, e->newest - e->n_kept)) {
+        return;
+    }
+    e->resets += last_id != NULL;
+    greet(c, last_id ? "reset" : "start");
 }
 
 static void begin(struct http_request *req, struct http_reply *reply)
@@ -272,8 +293,6 @@ static void begin(struct http_request *req, struct http_reply *reply)
 static void handle_events(void *user, struct http_request *req, struct http_reply *reply)
 {
     struct events *e = user;
-    const char *last_id = http_request_header(req, "Last-Event-ID");
-    uint64_t seen = 0;
     if (http_request_method(req) == HTTP_HEAD) {
         http_reply_send(reply, 200, "text/event-stream", NULL);
         return;
@@ -293,7 +312,6 @@ static void handle_events(void *user, struct http_request *req, struct http_repl
         http_reply_problem(reply, 403, "not-allowed", &err);
         return;
     }
-    bool resumes = last_id && can_resume(e, last_id, &seen);
     struct client *c = mem_new(struct client);
     c->events = e;
     c->reply = reply;
@@ -304,18 +322,14 @@ static void handle_events(void *user, struct http_request *req, struct http_repl
     }
     http_reply_on_gone(reply, on_gone, c);
     begin(req, reply);
-    if (resumes) {
-        resume(c, seen);
-    } else {
-        e->resets += last_id != NULL;
-        greet(c, last_id ? "reset" : "start");
-    }
+    catch_up(c, req);
 }
 
 static const struct http_doc_param events_params[] = {
     {"Last-Event-ID", "header",
      "The id of the last event that was seen: what came after it is sent first, or the event `reset` when that is no longer kept.",
      NULL},
+    {"kept", "query", "true: all that is kept comes first, then `start`.", "true"},
     {.name = NULL},
 };
 static const struct http_doc_problem events_problems[] = {

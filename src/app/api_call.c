@@ -60,17 +60,19 @@ struct exchange {
     bool (*on_data)(void *user, struct bytes data); /* NULL: the whole reply is collected */
     void *user;
     bool quiet; /* about a server that is not there */
+    bool ended; /* by on_data */
     struct out *reply;
     CURL *curl;
 };
 
 static size_t on_body(char *data, size_t size, size_t n, void *user)
 {
-    const struct exchange *x = user;
+    struct exchange *x = user;
     long status = 0;
     curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
     if (x->on_data && status == 200) {
-        return x->on_data(x->user, BYTES(data, size * n)) ? size * n : 0;
+        x->ended = !x->on_data(x->user, BYTES(data, size * n));
+        return x->ended ? 0 : size * n;
     }
     if (x->reply->len + size * n > API_REPLY_MAX) {
         return 0;
@@ -129,6 +131,9 @@ static enum api_result perform(struct exchange *x)
     curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
     curl_slist_free_all(headers);
     curl_easy_cleanup(x->curl);
+    if (x->ended) {
+        return API_OK;
+    }
     if (code != CURLE_OK) {
         _cleanup_free_ char *shown = url_redact(x->call->url, URL_MASK_KEYS);
         if (!x->quiet && !x->call->quiet) {

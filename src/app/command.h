@@ -59,6 +59,8 @@ extern const struct command command_event;
 extern const struct command command_key;
 extern const struct command command_user;
 extern const struct command command_webhook;
+extern const struct command command_broadcast;
+extern const struct command command_janus;
 extern const struct command command_upgrade;
 extern const struct command command_doctor;
 extern const struct command command_help;

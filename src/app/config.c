@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "engine/stream.h"
 #include "io/net_guard.h"
+#include "service/broadcast/broadcast.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -297,6 +298,39 @@ static const struct model_field demo_fields[] = {
 };
 static const struct model demo_model = MODEL("ConfigDemo", struct config_demo, demo_fields);
 
+static const struct model_enum on_exit_names[] = {
+    {"suspend", BROADCASTS_SUSPEND},
+    {"stop", BROADCASTS_STOP},
+    {"keep", BROADCASTS_HAND_ON},
+    {NULL, 0},
+};
+static const struct model_field broadcasts_fields[] = {
+    MODEL_INT(struct config_broadcasts, max, .def = "10000", .min = 1, .max = 100000,
+              .restart = true, .doc = "Broadcasts that run at once."),
+    MODEL_INT(struct config_broadcasts, keep, .def = "1000", .min = 1, .max = 100000,
+              .restart = true,
+              .doc = "Ended ones that stay listed; the oldest go first, those with debts stay."),
+    MODEL_DURATION(struct config_broadcasts, keep_for, .def = "168h", .min = 60000000000,
+                   .max = 315360000000000000, .restart = true, .doc = "And for how long."),
+    MODEL_DURATION(struct config_broadcasts, check, .def = "2s", .min = 100000000,
+                   .max = 600000000000, .restart = true,
+                   .doc = "How often peers are asked whether all is well."),
+    MODEL_DURATION(struct config_broadcasts, stale, .def = "5s", .min = 500000000,
+                   .max = 3600000000000, .restart = true,
+                   .doc = "A mountpoint whose last packet is older makes its broadcast degraded."),
+    MODEL_DURATION(
+        struct config_broadcasts, debt_retry, .def = "30s", .min = 1000000000, .max = 3600000000000,
+        .restart = true,
+        .doc = "What could not be undone is tried again after so long, then less and less often."),
+    MODEL_ENUM(
+        struct config_broadcasts, on_exit, on_exit_names, .def = "suspend", .restart = true,
+        .doc =
+            "When the server ends: suspend undoes what broadcasts made and brings them back at the next start, "
+            "stop ends them, keep leaves all as it is for the next start to take up."),
+};
+static const struct model broadcasts_model =
+    MODEL("ConfigBroadcasts", struct config_broadcasts, broadcasts_fields);
+
 static int check_range(const void *member, struct error *err)
 {
     char *const *text = member;
@@ -323,6 +357,14 @@ static int check_config(void *obj, struct error *err)
             if (strcmp(c->webhooks.items[i].id, c->webhooks.items[k].id) == 0) {
                 return error_set(err, -EINVAL, "webhooks", "two are called '%s'",
                                  c->webhooks.items[i].id);
+            }
+        }
+    }
+    for (size_t i = 0; i < c->janus.len; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(c->janus.items[i].name, c->janus.items[k].name) == 0) {
+                return error_set(err, -EINVAL, "janus", "two are called '%s'",
+                                 c->janus.items[i].name);
             }
         }
     }
@@ -363,6 +405,12 @@ static const struct model_field config_fields[] = {
                       .doc = "Events are sent to these by POST, signed; docs/webhooks.md."),
     MODEL_LIST_STRUCT(struct config, hooks, &hook_model, .max = HOOKS_MAX,
                       .doc = "Programs that run on events; docs/hooks.md."),
+    MODEL_LIST_STRUCT(struct config, janus, &janus_server_model, .max = 64, .restart = true,
+                      .doc =
+                          "The Janus servers that broadcasts are made at; without one, `main` at "
+                          "ws://127.0.0.1:8188. docs/broadcasts.md."),
+    MODEL_STRUCT(struct config, broadcasts, &broadcasts_model,
+                 .doc = "Sources that become mountpoints of a Janus."),
     MODEL_STRUCT(struct config, demo, &demo_model, .doc = "The picture of `mast serve --demo`."),
 };
 const struct model config_model =

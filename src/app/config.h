@@ -8,6 +8,7 @@
 #include "engine/stream.h"
 #include "service/access/access.h"
 #include "service/access/guard.h"
+#include "service/broadcast/janus_servers.h"
 #include "service/hook/hook.h"
 #include "service/webhook/webhook.h"
 
@@ -82,6 +83,16 @@ struct config_demo {
     uint16_t fps;
 };
 
+struct config_broadcasts {
+    uint32_t max;
+    uint32_t keep;
+    int64_t keep_for;
+    int64_t stale;
+    int64_t check;
+    int64_t debt_retry;
+    int on_exit; /* enum broadcasts_leave */
+};
+
 struct config_outgoing {
     MODEL_ARRAY(char *) allow;
 };
@@ -99,6 +110,8 @@ struct config {
     struct config_demo demo;
     struct access_config access;
     struct config_outgoing outgoing;
+    MODEL_ARRAY(struct janus_server_config) janus;
+    struct config_broadcasts broadcasts;
     MODEL_ARRAY(struct webhook) webhooks;
     MODEL_ARRAY(struct hook) hooks;
 };

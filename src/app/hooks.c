@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/hooks.h"
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "service/hook/hook_service.h"
 #include "service/webhook/webhook_service.h"
 
-LOG_TOPIC(topic, "hooks");
-
 struct hooks {
-    struct seal_ring *ring; /* NULL: no key */
     struct webhook_service *webhooks;
     struct hook_service *programs;
 };
@@ -27,17 +23,12 @@ int hooks_start(const struct config *config, const struct hooks_target *target, 
                 struct error *err)
 {
     struct hooks *h = mem_new(struct hooks);
-    struct error key_err = {0};
     *ret = h;
-    if (seal_ring_open(target->state_dir, &h->ring, &key_err) < 0) {
-        log_error("the key of sealed secrets: %s %s; what needs them waits", key_err.where,
-                  key_err.text);
-    }
     const struct webhook_service_config wc = {
         .control = target->control,
         .store = target->store,
         .events = target->events,
-        .ring = h->ring,
+        .ring = target->ring,
     };
     h->webhooks = webhook_service_new(&wc);
     h->programs = hook_service_new(target->control, target->events);
@@ -69,7 +60,6 @@ struct hooks *hooks_free(struct hooks *h)
 {
     if (h) {
         webhook_service_free(h->webhooks);
-        seal_ring_free(h->ring);
         free(h);
     }
     return NULL;

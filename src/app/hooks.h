@@ -6,15 +6,16 @@
  */
 #include "api/metrics.h"
 #include "app/config.h"
+#include "store/seal.h"
 #include "store/store.h"
 
 struct hooks;
 
 /* All outlive hooks_close(). */
 struct hooks_target {
-    const char *state_dir; /* where the key of sealed secrets is, or is made */
     struct loop *control;
     struct store *store;
+    const struct seal_ring *ring; /* NULL: no key */
     struct events *events;
 };
 /* Before anything happens that somebody may want to hear of. *ret is also set on failure, for hooks_free(). */

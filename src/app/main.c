@@ -3,10 +3,9 @@
 #include "app/command.h"
 
 const struct command *const commands[] = {
-    &command_serve, &command_check,   &command_stream,  &command_key,
-    &command_user,  &command_webhook, &command_reload,  &command_upgrade,
-    &command_event, &command_doctor,  &command_version, &command_help,
-    NULL,
+    &command_serve,   &command_check,     &command_stream,  &command_key,    &command_user,
+    &command_webhook, &command_broadcast, &command_janus,   &command_reload, &command_upgrade,
+    &command_event,   &command_doctor,    &command_version, &command_help,   NULL,
 };
 
 int main(int argc, char **argv)

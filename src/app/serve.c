@@ -5,6 +5,7 @@
 #include "api/metrics.h"
 #include "api/openapi.h"
 #include "api/system.h"
+#include "app/broadcasting.h"
 #include "app/demo.h"
 #include "app/hooks.h"
 #include "app/overview.h"
@@ -61,6 +62,7 @@ struct serve {
     struct loop *loops[LOOPS_MAX];
     unsigned n_loops;
     struct store *store;
+    struct seal_ring *ring; /* NULL: no key */
     struct access_service *access;
     struct guard guard;
     struct engine *engine;
@@ -70,6 +72,7 @@ struct serve {
     struct rtmp_server *rtmps;
     struct events *events;
     struct hooks *hooks;
+    struct broadcasting *broadcasting;
     struct pages *pages;
     struct metrics *metrics;
     struct system_state system;
@@ -124,6 +127,11 @@ static int start_state(struct serve *s, struct error *err)
     int r = make_dirs(s->state_dir, err);
     if (r < 0) {
         return r;
+    }
+    struct error key_err = {0};
+    if (seal_ring_open(s->state_dir, &s->ring, &key_err) < 0) {
+        log_error("the key of sealed secrets: %s %s; what needs them waits", key_err.where,
+                  key_err.text);
     }
     return store_open(&(struct store_config){.dir = s->state_dir}, &s->store, err);
 }
@@ -189,9 +197,9 @@ static int start_engine(struct serve *s)
 static int start_hooks(struct serve *s, struct error *err)
 {
     const struct hooks_target target = {
-        .state_dir = s->state_dir,
         .control = s->control,
         .store = s->store,
+        .ring = s->ring,
         .events = s->events,
     };
     return hooks_start(s->config, &target, &s->hooks, err);
@@ -260,6 +268,23 @@ static int start_rtmp(struct serve *s, struct error *err)
     return r;
 }
 
+/* Broadcasts that were taken up may send to our own RTMP at once. */
+static int start_broadcasting(struct serve *s, struct error *err)
+{
+    const struct broadcasting_target target = {
+        .control = s->control,
+        .loops = s->loops,
+        .n_loops = s->n_loops,
+        .store = s->store,
+        .ring = s->ring,
+        .events = s->events,
+        .engine = s->engine,
+        .access = s->access,
+        .rtmp_port = s->rtmp ? rtmp_server_port(s->rtmp) : 0,
+    };
+    return broadcasting_start(s->config, &target, &s->broadcasting, err);
+}
+
 static void start_hls(struct serve *s)
 {
     const struct config_hls *c = &s->config->hls;
@@ -304,6 +329,7 @@ static void mount(struct serve *s)
     metrics_add(s->metrics, events_metrics, s->events);
     http_server_mount(s->http, events_routes, events_routes_n, s->events);
     hooks_mount(s->hooks, s->http, s->metrics);
+    broadcasting_mount(s->broadcasting, s->http, s->metrics);
     if (s->upgrade) {
         http_server_mount(s->http, upgrade_routes, upgrade_routes_n, s->upgrade);
     }
@@ -345,10 +371,17 @@ static void on_hooks_stopped(void *user)
     loop_stop(s->control);
 }
 
-static void on_demo_stopped(void *user)
+/* Hooks come last: how the broadcasts end is for them to hear. */
+static void on_broadcasts_left(void *user)
 {
     struct serve *s = user;
     hooks_stop(s->hooks, on_hooks_stopped, s);
+}
+
+static void on_demo_stopped(void *user)
+{
+    struct serve *s = user;
+    broadcasting_leave(s->broadcasting, s->phase == MAKING_WAY, on_broadcasts_left, s);
 }
 
 static void stop(struct serve *s)
@@ -488,6 +521,7 @@ struct serve *serve_start(const struct config *config, const char *file, struct 
     r = r < 0 ? r : start_hooks(s, err);
     r = r < 0 ? r : start_tls(s, err);
     r = r < 0 ? r : start_rtmp(s, err);
+    r = r < 0 ? r : start_broadcasting(s, err);
     r = r < 0 ? r : start_http(s, err);
     inherit_close_rest();
     if (r >= 0) {
@@ -571,6 +605,7 @@ struct serve *serve_free(struct serve *s)
     }
     /* HTTP first: a request that comes now must not find an engine that is gone. */
     s->http = http_server_free(s->http);
+    s->broadcasting = broadcasting_free(s->broadcasting);
     /* Ends the sessions of every protocol, WebSockets as well. */
     s->engine = engine_free(s->engine);
     s->hls = hls_server_free(s->hls);
@@ -593,6 +628,7 @@ struct serve *serve_free(struct serve *s)
     /* Delivers what the store still answered, to the service. */
     loop_free(s->control);
     s->hooks = hooks_free(s->hooks);
+    seal_ring_free(s->ring);
     s->access = access_service_free(s->access);
     guard_done(&s->guard);
     free(s->openapi);

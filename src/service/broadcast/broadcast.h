@@ -122,6 +122,9 @@ void broadcast_unwatch(struct broadcast_watch *w);
 
 /* A metrics source; user is the service. */
 void broadcasts_metrics(void *user, struct metrics_page *page);
-/* /api/v1/broadcasts and /api/v1/janus; user is the service. */
+/* /api/v1/broadcasts; user is the service. */
 extern const struct http_route broadcast_routes[];
 extern const unsigned broadcast_routes_n;
+/* /api/v1/janus; user is the service. */
+extern const struct http_route janus_routes[];
+extern const unsigned janus_routes_n;

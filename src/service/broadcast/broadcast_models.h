@@ -356,9 +356,10 @@ struct broadcast_result {
 };
 struct broadcast_result_list {
     MODEL_ARRAY(struct broadcast_result) items;
+    char *next; /* more begin after this id; NULL: that is all */
 };
 extern const struct model broadcast_result_model;
-extern const struct model broadcast_result_list_model; /* for the schema */
+extern const struct model broadcast_result_list_model;
 
 /* The warnings of r->request, once each, after those that are there. */
 void broadcast_result_warn(struct broadcast_result *r);

@@ -238,9 +238,12 @@ const struct model broadcast_result_model =
     MODEL("BroadcastResult", struct broadcast_result, result_fields, .unknown = MODEL_IGNORE);
 static const struct model_field result_list_fields[] = {
     MODEL_LIST_STRUCT(struct broadcast_result_list, items, &broadcast_result_model),
+    MODEL_STRING(struct broadcast_result_list, next,
+                 .doc = "There are more: `after` for the next page."),
 };
 const struct model broadcast_result_list_model =
-    MODEL("BroadcastResultList", struct broadcast_result_list, result_list_fields);
+    MODEL("BroadcastResultList", struct broadcast_result_list, result_list_fields,
+          .unknown = MODEL_IGNORE);
 
 void broadcast_result_add_warning(struct broadcast_result *r, const char *text)
 {
