@@ -262,6 +262,10 @@ static const struct model_field streams_fields[] = {
         struct config_streams, continuity, .def = "10s", .max = 3600000000000,
         .doc =
             "How long readers are kept when the publisher is gone; when it returns within, they go on."),
+    MODEL_DURATION(
+        struct config_streams, linger, .def = "5s", .max = 3600000000000,
+        .doc =
+            "A stream that is made for its readers, such as live/cam~opus, ends so long after the last one left."),
     MODEL_SIZE(
         struct config_streams, history_max, .def = "16MiB", .min = 65536, .max = 1073741824,
         .doc =
@@ -285,6 +289,15 @@ static const struct model_field streams_fields[] = {
 };
 static const struct model streams_model =
     MODEL("ConfigStreams", struct config_streams, streams_fields);
+
+static const struct model_field av_fields[] = {
+    MODEL_INT(
+        struct config_av, workers, .def = "1", .min = 1, .max = 16, .restart = true,
+        .doc =
+            "Processes that sound is converted in, 256 tracks each at most; one core is enough for about a hundred. They run only "
+            "while there is sound to convert."),
+};
+static const struct model av_model = MODEL("ConfigAv", struct config_av, av_fields);
 
 static const struct model_field demo_fields[] = {
     MODEL_STRING(struct config_demo, path, .def = "live/demo", .check = check_path, .restart = true,
@@ -398,6 +411,8 @@ static const struct model_field config_fields[] = {
     MODEL_STRUCT(struct config, rtmps, &rtmps_model, .doc = "RTMP over TLS."),
     MODEL_STRUCT(struct config, hls, &hls_model, .doc = "HLS and LL-HLS out."),
     MODEL_STRUCT(struct config, streams, &streams_model, .doc = "How streams behave."),
+    MODEL_STRUCT(struct config, av, &av_model,
+                 .doc = "Sound in another codec: live/cam~opus and live/cam~aac; docs/sound.md."),
     MODEL_STRUCT(struct config, access, &access_config_model,
                  .doc = "Who may publish, watch and use the API."),
     MODEL_STRUCT(struct config, outgoing, &outgoing_model, .doc = "Where this server connects to."),
@@ -539,6 +554,8 @@ struct engine_config config_engine(const struct config *config)
         .publish_policy = (enum publish_policy)c->second_publisher,
         .continuity_ms = (uint32_t)(c->continuity / NS_PER_MS),
         .continuity_none = c->continuity == 0,
+        .linger_ms = (uint32_t)(c->linger / NS_PER_MS),
+        .linger_none = c->linger == 0,
         .history_max_bytes = (uint32_t)c->history_max,
         .history_max_ms = (uint32_t)(c->history_max_time / NS_PER_MS),
         .ready_after_ms = (uint32_t)(c->ready_after / NS_PER_MS),

@@ -68,12 +68,17 @@ struct config_hls {
 struct config_streams {
     int second_publisher; /* enum publish_policy */
     int64_t continuity;
+    int64_t linger;
     uint64_t history_max;
     int64_t history_max_time;
     int64_t ready_after;
     int64_t fanout_wait;
     uint64_t memory_max;
     uint32_t max;
+};
+
+struct config_av {
+    uint32_t workers;
 };
 
 struct config_demo {
@@ -107,6 +112,7 @@ struct config {
     struct config_rtmps rtmps;
     struct config_hls hls;
     struct config_streams streams;
+    struct config_av av;
     struct config_demo demo;
     struct access_config access;
     struct config_outgoing outgoing;

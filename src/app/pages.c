@@ -180,7 +180,7 @@ static void handle_index(void *user, struct http_request *req, struct http_reply
 static void handle_stream_page(void *user, struct http_request *req, struct http_reply *reply)
 {
     const char *path = http_request_param(req, "path");
-    if (stream_path_check(path, NULL) < 0) {
+    if (stream_path_check_read(path, NULL) < 0) {
         not_found(reply, "such page");
         return;
     }

@@ -28,6 +28,7 @@
 #include "protocol/rtmp/rtmp_server.h"
 #include "service/access/access_service.h"
 #include "service/access/guard.h"
+#include "service/stream/derived_maker.h"
 #include "service/stream/stream_events.h"
 #include "service/stream/stream_routes.h"
 
@@ -65,6 +66,8 @@ struct serve {
     struct seal_ring *ring; /* NULL: no key */
     struct access_service *access;
     struct guard guard;
+    struct av_pool *av;
+    struct derived_maker derived;
     struct engine *engine;
     struct tls_context *rtmps_tls;
     struct tls_context *http_tls;
@@ -183,8 +186,12 @@ static int start_engine(struct serve *s)
 {
     media_register_forms();
     rtmp_register_forms();
+    const struct av_pool_config av = {.workers = s->config->av.workers};
+    s->av = av_pool_new(s->control, &av);
+    derived_maker_init(&s->derived, s->av);
     struct engine_config ec = config_engine(s->config);
     ec.access = access_service_answerer(s->access);
+    ec.maker = derived_maker_for_engine(&s->derived);
     s->engine = engine_new(&ec, s->control, s->loops, s->n_loops);
     access_service_set_engine(s->access, s->engine);
     const struct events_config events = {.holds = still_holds, .holds_user = s->access};
@@ -315,6 +322,7 @@ static void mount(struct serve *s)
     metrics_add(s->metrics, system_metrics, &s->system);
     metrics_add(s->metrics, serve_metrics, &s->counters);
     metrics_add(s->metrics, stream_metrics, s->engine);
+    metrics_add(s->metrics, derived_metrics, &s->derived);
     http_server_mount(s->http, system_routes, system_routes_n, &s->system);
     http_server_mount(s->http, overview_routes, overview_routes_n, &s->overview);
     http_server_mount(s->http, metrics_routes, metrics_routes_n, s->metrics);
@@ -609,6 +617,9 @@ struct serve *serve_free(struct serve *s)
     /* Ends the sessions of every protocol, WebSockets as well. */
     s->engine = engine_free(s->engine);
     s->hls = hls_server_free(s->hls);
+    /* Conversions that streams had are closed by message and answered, while the media loops still stand. */
+    loop_run_once(s->control, 0);
+    s->av = av_pool_free(s->av);
     if (s->access) {
         access_service_stop(s->access, s->loops, s->n_loops);
     }

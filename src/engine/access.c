@@ -23,6 +23,8 @@ struct access_ticket {
     struct engine *e;    /* owns a reference */
     struct loop *loop;
     struct access_request request; /* a private copy */
+    char derived
+        [16]; /* "~opus": the question is that for its parent, the answer's path gets it back */
     struct sockaddr_storage peer;
     access_answer_fn answer;
     void *user;
@@ -116,14 +118,45 @@ static void ticket_free(struct access_ticket *t)
     free(t);
 }
 
-static void grant_answer(const char *path, struct access_answer *ret)
+static void grant_answer(const struct access_request *req, struct access_answer *ret)
 {
     *ret = (struct access_answer){0};
-    int r = stream_path_check(path ? path : "", &ret->err);
+    const char *path = req->path ? req->path : "";
+    int r = req->action == ACCESS_READ ? stream_path_check_read(path, &ret->err)
+                                       : stream_path_check(path, &ret->err);
     ret->result = r;
     if (r == 0) {
         snprintf(ret->path, sizeof(ret->path), "%s", path);
     }
+}
+
+/* Who may read a stream may read what is derived from it: the question is for the parent. */
+static void ask_for_parent(struct access_ticket *t)
+{
+    char parent[STREAM_PATH_MAX + 1];
+    const char *path = t->request.path;
+    const char *word =
+        t->request.action == ACCESS_READ && path ? stream_path_derived(path, parent) : NULL;
+    if (word) {
+        snprintf(t->derived, sizeof(t->derived), "~%s", word);
+        t->request.path = copy_text(parent);
+        free_text(path);
+    }
+}
+
+static void set_reply(struct access_ticket *t, const struct access_answer *answer)
+{
+    t->reply = *answer;
+    size_t len = strlen(t->reply.path);
+    if (t->derived[0] == '\0' || t->reply.result < 0) {
+        return;
+    }
+    if (len + strlen(t->derived) >= sizeof(t->reply.path)) {
+        t->reply.result =
+            error_set(&t->reply.err, -ENOENT, "path", "the path of the derived stream is too long");
+        return;
+    }
+    snprintf(t->reply.path + len, sizeof(t->reply.path) - len, "%s", t->derived);
 }
 
 static void on_timeout(void *user)
@@ -142,7 +175,7 @@ struct access_ticket *access_ask(struct engine *e, struct loop *l, const struct 
 {
     if (!e->config.access.ask) {
         struct access_answer granted;
-        grant_answer(req->path, &granted);
+        grant_answer(req, &granted);
         answer(user, &granted);
         return NULL;
     }
@@ -152,6 +185,7 @@ struct access_ticket *access_ask(struct engine *e, struct loop *l, const struct 
     t->answer = answer;
     t->user = user;
     copy_request(t, req);
+    ask_for_parent(t);
     e->config.access.ask(e->config.access.user, t);
     if (t->replied_inside) {
         t->answer(t->user, &t->reply);
@@ -198,7 +232,7 @@ void access_reply(struct access_ticket *t, const struct access_answer *answer)
 {
     bool twice = atomic_exchange(&t->replied, true);
     assert(!twice);
-    t->reply = *answer;
+    set_reply(t, answer);
     /* Only the asker's thread can be inside its own ask(); another one never reads state. */
     if (loop_is_current(t->loop) && t->state == TICKET_ASKING) {
         t->replied_inside = true;

@@ -34,7 +34,8 @@ const char *access_path_shown(const char *path, char buf[ACCESS_SHOWN_MAX]);
 struct access_request {
     enum access_action action;
     const char *protocol; /* "rtmp", "rtmps", "mse", "hls", ... */
-    const char *path;     /* as asked for: already checked by stream_path_check() */
+    const char *
+        path; /* as asked for, already checked; for a derived stream the answerer sees its parent's */
     const char *
         query; /* raw, without "?": keys and tokens may be in it; never logged, never part of a path */
     const char *user;

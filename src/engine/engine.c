@@ -39,6 +39,10 @@ static void fill_config(struct engine_config *to, const struct engine_config *fr
     set_default(&to->ready_after_ms, 500);
     set_default(&to->streams_max, 10000);
     set_default(&to->access_timeout_ms, 10000);
+    set_default(&to->linger_ms, 5000);
+    if (to->linger_none) {
+        to->linger_ms = 0;
+    }
     set_default(&to->fanout_wait_ms, 40);
     if (to->fanout_wait_none) {
         to->fanout_wait_ms = 0;
@@ -85,9 +89,12 @@ struct engine *engine_new(const struct engine_config *config, struct loop *contr
 void engine_reconfigure(struct engine *e, const struct engine_config *config)
 {
     pthread_mutex_lock(&e->lock);
-    struct access_answerer access = e->config.access;
-    fill_config(&e->config, config);
-    e->config.access = access; /* loops read it without the lock: who answers is for life */
+    struct engine_config next;
+    fill_config(&next, config);
+    /* Loops read these without the lock: who answers, and who makes, is for life. */
+    next.access = e->config.access;
+    next.maker = e->config.maker;
+    e->config = next;
     atomic_store(&e->memory_max_bytes, e->config.memory_max_bytes);
     atomic_store(&e->access_timeout_ms, e->config.access_timeout_ms);
     pthread_mutex_unlock(&e->lock);
@@ -244,6 +251,14 @@ static struct stream *stream_new(struct engine *e, struct engine_loop *home, con
     return s;
 }
 
+/* Whether somebody who does not wait may find it: its parent is known, so its maker will see what of it is there. */
+static bool can_be_made(struct engine *e, const char *path)
+{
+    char parent[STREAM_PATH_MAX + 1];
+    return e->config.maker.start && stream_path_derived(path, parent) &&
+           find_stream(bucket_of(e, parent), parent);
+}
+
 static int get_locked(struct engine *e, struct engine_loop *el, const char *path, bool create,
                       struct stream **ret, struct error *err)
 {
@@ -251,7 +266,7 @@ static int get_locked(struct engine *e, struct engine_loop *el, const char *path
         return error_set(err, -ESHUTDOWN, path, "the server ends");
     }
     struct stream *s = find_stream(bucket_of(e, path), path);
-    if (!s && !create) {
+    if (!s && !create && !can_be_made(e, path)) {
         return error_set(err, -ENOENT, path, "nobody publishes this stream");
     }
     if (!s && e->n_streams >= e->config.streams_max) {
@@ -313,10 +328,13 @@ void stream_settle(struct stream *s)
     pthread_mutex_lock(&e->lock);
     bool closing = e->closing;
     pthread_mutex_unlock(&e->lock);
+    if (closing && s->on_demand.made) {
+        demand_stop(s);
+    }
     if (closing && s->state == STREAM_LOST) {
         stream_ended(s, "the server ends");
     }
-    if (s->air || s->next || s->state == STREAM_LOST) {
+    if (s->air || s->next || s->state == STREAM_LOST || s->on_demand.made) {
         return;
     }
     pthread_mutex_lock(&e->lock);

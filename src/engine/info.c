@@ -152,6 +152,9 @@ static void fill_stream(const struct stream *s, struct stream_info *ret)
         .waiting = s->next != NULL || s->state == STREAM_LOST,
     };
     memcpy(ret->path, s->path, sizeof(ret->path));
+    if (!stream_path_derived(s->path, ret->parent)) {
+        ret->parent[0] = '\0';
+    }
     memcpy(ret->reason, s->replica.view.reason, sizeof(ret->reason));
     for (unsigned i = 0; i < s->n_tracks; i++) {
         fill_track(&s->tracks[i], &ret->tracks[i]);

@@ -156,6 +156,7 @@ void reader_kill(struct session *s, int r, const char *why);
 struct view {
     enum reader_state state;
     bool absent; /* nobody publishes and no window runs: readers that do not wait are sent away */
+    int refused; /* negative errno: all are */
     uint32_t version;        /* rises with each change */
     uint32_t tracks_version; /* rises when the list of tracks changes */
     unsigned n_tracks;
@@ -262,6 +263,18 @@ struct stream_track {
     uint32_t bitrate_bps; /* of the last full window */
 };
 
+/* A stream that is made when somebody reads it (demand.c). */
+struct demand {
+    bool possible; /* its path is that of a derived stream, and there is a maker */
+    bool expected; /* not said otherwise by the maker */
+    int refused;   /* negative errno: it could not be made; until all readers have gone */
+    char why[120];
+    void *made; /* the maker's; NULL = not started */
+    uint32_t linger_ms;
+    struct loop_timer *linger;
+    struct loop_task look; /* LOOP_STAGE_NOTIFY: the number of readers changed */
+};
+
 struct stream {
     struct engine *e; /* owns a reference */
     struct engine_loop *home;
@@ -285,6 +298,7 @@ struct stream {
     uint32_t continuity_ms;
     uint32_t ready_after_ms;
     enum publish_policy policy;
+    struct demand on_demand;
 
     enum stream_state state;
     bool published;                /* ever */
@@ -321,6 +335,20 @@ void stream_demand_changed(struct stream *s, bool key_wanted);
 uint32_t stream_readers(const struct stream *s);
 void stream_home_init(struct stream *s);
 void stream_home_done(struct stream *s);
+
+/* demand.c; home. */
+void demand_init(struct stream *s);
+void demand_done(struct stream *s);
+void demand_changed(struct stream *s);
+/* Will a publisher come, as far as its maker knows? false for what nobody makes. */
+static inline bool demand_expects(const struct stream *s)
+{
+    return s->on_demand.possible && s->on_demand.expected && s->on_demand.refused == 0;
+}
+/* Nobody waits for the return of one that is no longer made, or that its maker does not expect. */
+bool demand_is_over(const struct stream *s);
+/* Stops what is made, at once. */
+void demand_stop(struct stream *s);
 
 /* From a replica to its home. */
 enum sub_order {

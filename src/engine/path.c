@@ -25,6 +25,9 @@ static bool is_one_of(struct bytes b, const char *const *words, size_t n)
     return false;
 }
 
+/* What a stream can be derived as: its sound in that codec. */
+static const char *const derived_words[] = {"aac", "opus"};
+
 static bool is_legal(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -49,21 +52,34 @@ static int check_segment(struct bytes seg, struct error *err)
     return 0;
 }
 
-const char *stream_path_derived(const char *path, char *parent)
+static int check_derived(const char *path, char *parent, struct error *err)
 {
     const char *tilde = strchr(path, '~');
-    if (!tilde || tilde - path > STREAM_PATH_MAX || tilde[1] == '\0') {
-        return NULL;
-    }
-    for (const char *c = tilde + 1; *c; c++) {
-        if (!(*c >= 'a' && *c <= 'z') && !(*c >= '0' && *c <= '9')) {
-            return NULL;
-        }
+    if (!tilde || strnlen(path, STREAM_PATH_MAX + 1) > STREAM_PATH_MAX) {
+        return error_set(err, -EINVAL, "path", "a path has 1 to %d characters", STREAM_PATH_MAX);
     }
     memcpy(parent, path, (size_t)(tilde - path));
     parent[tilde - path] = '\0';
-    return strlen(path) <= STREAM_PATH_MAX && stream_path_check(parent, NULL) == 0 ? tilde + 1
-                                                                                   : NULL;
+    int r = stream_path_check(parent, err);
+    if (r < 0) {
+        return r;
+    }
+    if (!is_one_of(BYTES_STR(tilde + 1), derived_words, ARRAY_LEN(derived_words))) {
+        return error_set(err, -ENOENT, "path", "a stream has no ~%s: only ~aac and ~opus",
+                         tilde + 1);
+    }
+    return 0;
+}
+
+const char *stream_path_derived(const char *path, char *parent)
+{
+    return check_derived(path, parent, NULL) == 0 ? strchr(path, '~') + 1 : NULL;
+}
+
+int stream_path_check_read(const char *path, struct error *err)
+{
+    char parent[STREAM_PATH_MAX + 1];
+    return strchr(path, '~') ? check_derived(path, parent, err) : stream_path_check(path, err);
 }
 
 int stream_path_check(const char *path, struct error *err)

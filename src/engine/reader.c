@@ -189,6 +189,11 @@ unsigned reader_tracks(const struct reader *r, const struct track_params *ret[TR
     return v ? v->n_tracks : 0;
 }
 
+bool reader_absent(const struct reader *r)
+{
+    return r->replica && r->replica->view.absent;
+}
+
 int64_t reader_behind_ns(const struct reader *r)
 {
     const struct ring *ring = &r->replica->ring;
@@ -205,7 +210,8 @@ static bool tell(struct reader *r)
     const struct view *v = &r->replica->view;
     bool first = r->told == 0;
     bool changed = first || v->state != r->state || v->tracks_version != r->tracks_told;
-    bool leave = v->absent && !r->wait;
+    const bool absent = v->absent && !r->wait;
+    const int leave = v->refused ? v->refused : absent ? -ENOENT : 0;
     r->told = v->version;
     r->tracks_told = v->tracks_version;
     r->state = v->state;
@@ -213,8 +219,8 @@ static bool tell(struct reader *r)
     if (changed && !(first && leave)) {
         r->ops.on_state(r->user, v->state, v->reason);
     }
-    if (el->running == r && leave) {
-        reader_kill(&r->s, -ENOENT, r->replica->view.reason);
+    if (el->running == r && leave < 0) {
+        reader_kill(&r->s, leave, r->replica->view.reason);
         return false;
     }
     return el->running == r;
@@ -266,8 +272,7 @@ static void on_wake(struct loop_task *t)
 static int attach(struct reader *r, const char *path, struct error *err)
 {
     struct engine_loop *el = r->s.el;
-    char parent[STREAM_PATH_MAX + 1];
-    int x = stream_path_derived(path, parent) ? 0 : stream_path_check(path, err);
+    int x = stream_path_check_read(path, err);
     x = x < 0 ? x : session_check(&r->s, err);
     if (x == 0) {
         x = stream_get(r->s.e, el, path, r->wait, &r->s.stream, err);

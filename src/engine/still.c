@@ -58,7 +58,10 @@ int engine_key_frame(struct engine *e, struct loop *l, const char *path, engine_
 {
     struct stream *s;
     struct error err = {0};
-    int r = stream_get(e, engine_loop_of(e, l), path, false, &s, &err);
+    char parent[STREAM_PATH_MAX + 1];
+    /* The pictures of a derived stream are its parent's, which is there when nobody reads it. */
+    const char *of = stream_path_derived(path, parent) ? parent : path;
+    int r = stream_get(e, engine_loop_of(e, l), of, false, &s, &err);
     if (r < 0) {
         return r;
     }

@@ -64,9 +64,11 @@ static void fill_state(const struct stream *s, struct view *v)
     const char *reason = s->reason;
     switch (s->state) {
     case STREAM_IDLE:
-        v->absent = !s->next;
-        v->state = s->published && !s->next ? READER_ENDED : READER_WAITING;
-        reason = s->next ? "the publisher has sent no key frame yet" : reason;
+        v->absent = !s->next && !demand_expects(s);
+        v->state = s->published && v->absent ? READER_ENDED : READER_WAITING;
+        reason = s->next             ? "the publisher has sent no key frame yet"
+                 : demand_expects(s) ? "it is being made"
+                                     : reason;
         break;
     case STREAM_PREPARING:
     case STREAM_LOST:
@@ -78,7 +80,8 @@ static void fill_state(const struct stream *s, struct view *v)
     case STREAM_STATE_N:
         break;
     }
-    snprintf(v->reason, sizeof(v->reason), "%s", reason);
+    v->refused = s->on_demand.refused;
+    snprintf(v->reason, sizeof(v->reason), "%s", v->refused ? s->on_demand.why : reason);
 }
 
 void stream_update_view(struct stream *s)
@@ -93,7 +96,7 @@ void stream_update_view(struct stream *s)
     bool same_tracks = v.n_tracks == old->n_tracks && v.video_mask == old->video_mask;
     v.tracks_version = old->tracks_version + !same_tracks;
     if (same_tracks && v.state == old->state && v.absent == old->absent &&
-        strcmp(v.reason, old->reason) == 0 &&
+        v.refused == old->refused && strcmp(v.reason, old->reason) == 0 &&
         memcmp(v.params, old->params, sizeof(v.params)) == 0) {
         return;
     }
@@ -192,7 +195,7 @@ void stream_air_lost(struct stream *s, const char *why)
     s->air = NULL;
     set_state(s, STREAM_LOST, why);
     engine_emit(s->e, STREAM_EVENT_LOST, s->path, session, why);
-    if (s->continuity_ms == 0) {
+    if (s->continuity_ms == 0 || demand_is_over(s)) {
         stream_ended(s, why);
         return;
     }
@@ -243,6 +246,7 @@ void stream_demand_changed(struct stream *s, bool key_wanted)
         s->key_asked_ns = now;
         feed_want_key(s->air);
     }
+    demand_changed(s);
 }
 
 /* ---- birth and death ---- */
@@ -257,13 +261,16 @@ void stream_home_init(struct stream *s)
     /* No group is "the newest" before the first: the first one starts history. */
     ring_reset(&s->replica.ring, 0, s->stamp.group);
     snprintf(s->reason, sizeof(s->reason), "nobody publishes this stream");
-    s->replica.view = (struct view){.state = READER_WAITING, .absent = true, .version = 1};
+    demand_init(s);
+    s->replica.view =
+        (struct view){.state = READER_WAITING, .absent = !demand_expects(s), .version = 1};
     snprintf(s->replica.view.reason, sizeof(s->replica.view.reason), "%s", s->reason);
 }
 
 void stream_home_done(struct stream *s)
 {
     assert(!s->air && !s->next);
+    demand_done(s);
     s->window = loop_timer_free(s->window);
     s->ready_wait = loop_timer_free(s->ready_wait);
     list_remove(&s->node);

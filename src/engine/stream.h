@@ -19,10 +19,36 @@
 /* design 2, Paths. Returns 0, or -EINVAL with err saying which rule; reserved first and last segments are refused too. */
 int stream_path_check(const char *path, struct error *err);
 /*
- * Whether path is that of a derived stream, "live/x~opus": then parent (STREAM_PATH_MAX + 1 bytes) is filled, the rest after
- * '~' is returned ("opus"). NULL when it is none. What the word means is for those who make such streams to say.
+ * Whether path is that of a derived stream, "live/x~opus" or "live/x~aac": then parent (STREAM_PATH_MAX + 1 bytes) is filled,
+ * the word after '~' is returned. NULL when it is none.
  */
 const char *stream_path_derived(const char *path, char *parent);
+/* What may be read: also -ENOENT with err, for a word after '~' by which no stream is derived. */
+int stream_path_check_read(const char *path, struct error *err);
+
+/* ---- streams that are made on demand ---- */
+
+struct engine;
+struct stream;
+
+/*
+ * Who makes derived streams. The first reader of such a path starts one, wherever it reads: a session of some protocol, or a
+ * reader_open() inside this process. Some time after the last reader left it is stopped. All of it on the stream's home loop.
+ */
+struct stream_maker {
+    /* Not NULL is returned. s is good for the two calls below until stop(). */
+    void *(*start)(void *user, struct engine *e, struct loop *home, struct stream *s,
+                   const char *path);
+    void (*stop)(void *user, void *made);
+    void *user;
+};
+/*
+ * Whether it will come, as it is taken to until this is said: when not, readers that do not wait are sent away, and one that is
+ * about to be waited for has ended.
+ */
+void stream_expect(struct stream *s, bool expected);
+/* It cannot be made: sends all readers away with r and why, and stops it. The next reader starts it anew. */
+void stream_refuse(struct stream *s, int r, const char *why);
 
 /* ---- engine ---- */
 
@@ -35,6 +61,10 @@ enum publish_policy {
 /* Zero means the default given. Copied. */
 struct engine_config {
     struct access_answerer access;
+    struct stream_maker
+        maker; /* for life; without one nobody can read a derived stream unless it is published */
+    uint32_t linger_ms; /* what is made on demand stays so long after its last reader; 5000 */
+    bool linger_none;   /* true: 0 ms instead of the default */
     enum publish_policy publish_policy;
     uint32_t continuity_ms;     /* how long readers wait for a publisher's return; 10000 */
     bool continuity_none;       /* true: 0 ms instead of the default */
@@ -52,7 +82,6 @@ struct engine_config {
     uint32_t access_timeout_ms; /* an access question unanswered this long is refused; 10000 */
 };
 
-struct engine;
 /* loops: the media loops (not yet started or idle), control: where state events are delivered. Control thread. */
 struct engine *engine_new(const struct engine_config *config, struct loop *control,
                           struct loop *const *loops, unsigned n_loops);
@@ -131,7 +160,7 @@ struct reader_ops {
     /* There is something at the cursor; once per pass (LOOP_STAGE_FANOUT), and after reader_resume() with data. */
     void (*on_samples)(void *user);
     /*
-     * Kicked, access revoked, engine ends; without `wait` also -ENOENT when nobody publishes, after READER_ENDED if it was
+     * Kicked, access revoked, engine ends, a derived stream that cannot be made; without `wait` also -ENOENT when nobody publishes, after READER_ENDED if it was
      * told anything. Dead from here on: the session calls reader_close().
      */
     void (*on_close)(void *user, int r, const char *why);
@@ -159,6 +188,8 @@ struct reader *reader_open(struct engine *e, struct loop *l, const struct reader
  * announced and whose parameters did not come in time; on_state(LIVE) comes again when the list of tracks changes.
  */
 unsigned reader_tracks(const struct reader *r, const struct track_params *ret[TRACKS_MAX]);
+/* Nobody publishes, and no window runs: one that does not wait would be sent away. */
+bool reader_absent(const struct reader *r);
 /*
  * The k-th sample from the cursor (0 = next to send), borrowed until reader_advance() or the end of the callback; NULL when
  * there is no more. Only samples this reader should get: mask, leading and prefix rules are applied. A cursor that fell out
@@ -226,6 +257,7 @@ struct stream_pulse {
 
 struct stream_info {
     char path[STREAM_PATH_MAX + 1];
+    char parent[STREAM_PATH_MAX + 1]; /* of a derived stream; else empty */
     bool ready;
     bool on_air;
     int64_t since_wall_ns; /* of the current epoch */

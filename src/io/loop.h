@@ -26,7 +26,7 @@ struct loop *loop_new(const char *name, int index);
 int loop_start(struct loop *l);
 /* Runs the loop on the calling thread until loop_stop(); for the control loop of the program and for tests. */
 void loop_run(struct loop *l);
-/* Tests: handles what is due without blocking longer than max_ms; returns after one iteration. */
+/* Tests, and what ends: handles what is due without blocking longer than max_ms; returns after one iteration. */
 void loop_run_once(struct loop *l, unsigned max_ms);
 /* Any thread: the loop finishes the current iteration, delivers the messages already posted, and ends. */
 void loop_stop(struct loop *l);

@@ -258,7 +258,7 @@ static void on_close(void *user, int r, const char *why)
         hls_mux_end(&m->mux);
         try_waiting(m);
     }
-    give_up_waiting(m, INT64_MAX, "the stream is no longer read");
+    give_up_waiting(m, INT64_MAX, r == -ENOENT ? "the stream is no longer read" : why);
 }
 
 static const struct reader_ops reader_ops = {

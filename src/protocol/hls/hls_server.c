@@ -276,8 +276,9 @@ static void handle(struct hls_server *s, struct http_request *req, struct http_r
 {
     struct error err = {0};
     const char *path = http_request_param(req, "path");
-    if (stream_path_check(path, &err) < 0) {
-        reply_problem(s, req, reply, 400, &err);
+    int r = stream_path_check_read(path, &err);
+    if (r < 0) {
+        reply_problem(s, req, reply, r == -ENOENT ? 404 : 400, &err);
         return;
     }
     atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);

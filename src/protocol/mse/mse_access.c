@@ -1,7 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/mse/mse_access.h"
 
+#include "engine/stream.h"
+
 #include <errno.h>
+
+bool mse_path_is_good(const char *path, struct http_reply *reply)
+{
+    struct error err = {0};
+    int r = stream_path_check_read(path, &err);
+    if (r < 0) {
+        http_reply_problem(reply, r == -ENOENT ? 404 : 400, r == -ENOENT ? "not-found" : "bad-path",
+                           &err);
+    }
+    return r == 0;
+}
 
 void mse_question_fill(const struct http_request *req, const char *path, struct mse_question *ret)
 {

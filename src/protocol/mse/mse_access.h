@@ -7,6 +7,8 @@ struct mse_question {
     struct access_credentials credentials; /* private: what the request borrows from */
     struct access_request request;         /* borrows from the HTTP request as well */
 };
+/* Whether path can be a stream's; else it has been answered, 400 or 404. */
+bool mse_path_is_good(const char *path, struct http_reply *reply);
 /* May this request read path? */
 void mse_question_fill(const struct http_request *req, const char *path, struct mse_question *ret);
 /* _cleanup_() on the owner. */

@@ -141,10 +141,8 @@ static void on_answer(void *user, const struct access_answer *answer)
 
 void mse_handle_keyframe(void *user, struct http_request *req, struct http_reply *reply)
 {
-    struct error err = {0};
     const char *path = http_request_param(req, "path");
-    if (stream_path_check(path, &err) < 0) {
-        http_reply_problem(reply, 400, "bad-path", &err);
+    if (!mse_path_is_good(path, reply)) {
         return;
     }
     struct ask *a = mem_new(struct ask);

@@ -544,8 +544,7 @@ static void handle_mse(void *user, struct http_request *req, struct http_reply *
 {
     struct error err = {0};
     const char *path = http_request_param(req, "path");
-    if (stream_path_check(path, &err) < 0) {
-        http_reply_problem(reply, 400, "bad-path", &err);
+    if (!mse_path_is_good(path, reply)) {
         return;
     }
     struct session *s = mem_new(struct session);

@@ -272,7 +272,9 @@ static void ask(struct rtmp_session *s, const struct rtmp_name *name, enum acces
     struct error err = {0};
     free(s->path);
     s->path = NULL;
-    if (stream_path_check(name->path, &err) < 0) {
+    int r =
+        publish ? stream_path_check(name->path, &err) : stream_path_check_read(name->path, &err);
+    if (r < 0) {
         rtmp_server_wire_refuse(
             &s->wire, &s->tx,
             publish ? "NetStream.Publish.BadName" : "NetStream.Play.StreamNotFound", err.text);

@@ -12,6 +12,8 @@ LOG_TOPIC(topic, "stream.derived");
 /* History comes at once: so many frames may wait in a job, then the reader waits too, and looks again. */
 #define JOB_FRAMES_MAX 48
 #define LOOK_AGAIN_MS  5
+/* The parent is live no more: sound that is in the worker is still to come, or another publisher takes over. */
+#define LEAVE_MS 250
 
 /* One track of the parent, which is the same number in the derived stream. */
 struct track {
@@ -23,15 +25,18 @@ struct track {
 };
 
 struct derived {
+    struct engine *engine;
     struct loop *loop;
     struct av_pool *pool;
     char path[STREAM_PATH_MAX + 1];
     enum codec codec;
     const struct derived_ops *ops;
     void *user;
-    struct reader *reader; /* both until derived_stop(), dead ones too: jobs go on until then */
-    struct publisher *publisher;
+    struct reader *reader;       /* until derived_stop(), a dead one too: jobs go on until then */
+    struct publisher *publisher; /* NULL: the parent is not live */
+    bool expected;               /* as last told */
     struct loop_timer *again;
+    struct loop_timer *leave;
     struct loop_task ending; /* callbacks of jobs end it after they have returned */
     struct error why;
     uint32_t epoch; /* of the parent's last sample */
@@ -60,6 +65,7 @@ static void end(struct derived *d, int r, const char *why)
 {
     error_set(&d->why, r, d->path, "%s", why);
     loop_timer_stop(d->again);
+    loop_timer_stop(d->leave);
     loop_defer(d->loop, LOOP_STAGE_NOTIFY, &d->ending);
 }
 
@@ -77,13 +83,23 @@ static bool is_complete(const struct derived *d)
 static void announce(struct derived *d)
 {
     struct publisher_track tracks[TRACKS_MAX];
-    if (!is_complete(d)) {
+    if (!is_complete(d) || !d->publisher) {
         return;
     }
     for (unsigned i = 0; i < d->n_tracks; i++) {
         tracks[i] = (struct publisher_track){d->tracks[i].codec, d->tracks[i].to};
     }
     publisher_tracks(d->publisher, tracks, d->n_tracks);
+}
+
+/* What comes after the end is nobody's. */
+static void write_out(struct derived *d, struct sample **s)
+{
+    if (d->publisher) {
+        publisher_write(d->publisher, s);
+    } else {
+        sample_unref(s);
+    }
 }
 
 /* ---- the jobs ---- */
@@ -103,7 +119,7 @@ static void on_frame(void *user, struct av_frame *f)
     struct derived *d = t->derived;
     struct sample *s =
         sample_new((unsigned)(t - d->tracks), t->to, &f->data, f->pts_ns, f->pts_ns, SAMPLE_KEY, 0);
-    publisher_write(d->publisher, &s);
+    write_out(d, &s);
 }
 
 static void on_failed(void *user, const struct error *err)
@@ -179,7 +195,7 @@ static void pass(struct derived *d, const struct sample *s)
     unsigned flags = s->flags & ~(unsigned)SAMPLE_DISCONTINUITY;
     struct sample *copy =
         sample_new(s->track, t->to, &payload, s->dts_ns, s->pts_ns, flags, s->arrival_ns);
-    publisher_write(d->publisher, &copy);
+    write_out(d, &copy);
 }
 
 static bool has_room(const struct derived *d, const struct sample *s)
@@ -210,7 +226,7 @@ static void on_samples(void *user)
                 loop_timer_start(d->again, LOOK_AGAIN_MS);
                 return;
             }
-            if (d->epoch != 0 && s->epoch != d->epoch) {
+            if (d->publisher && d->epoch != 0 && s->epoch != d->epoch) {
                 publisher_discontinuity(d->publisher);
             }
             d->epoch = s->epoch;
@@ -226,24 +242,12 @@ static void on_again(void *user)
     reader_resume(d->reader);
 }
 
-static void on_state(void *user, enum reader_state state, const char *reason)
+static void expect(struct derived *d, bool expected)
 {
-    struct derived *d = user;
-    switch (state) {
-    case READER_LIVE:
-        set_tracks(d);
-        return;
-    case READER_WAITING:
-    case READER_ENDED:
-    case READER_STATE_N:
-        return;
+    if (d->ops->on_expected && expected != d->expected) {
+        d->ops->on_expected(d->user, expected);
     }
-}
-
-static void on_reader_close(void *user, int r, const char *why)
-{
-    struct derived *d = user;
-    end(d, r, why);
+    d->expected = expected;
 }
 
 static void on_publisher_open(void *user)
@@ -256,10 +260,56 @@ static void on_publisher_close(void *user, int r, const char *why)
     end(d, r, why);
 }
 
-static const struct reader_ops reader_ops = {
-    .on_state = on_state, .on_samples = on_samples, .on_close = on_reader_close};
 static const struct publisher_ops publisher_ops = {.on_open = on_publisher_open,
                                                    .on_close = on_publisher_close};
+
+static void become_live(struct derived *d)
+{
+    const struct publisher_info out = {.path = d->path, .protocol = "derived", .derived = true};
+    loop_timer_stop(d->leave);
+    if (!d->publisher) {
+        d->publisher = publisher_open(d->engine, d->loop, &out, &publisher_ops, d);
+        d->epoch = 0;
+    }
+    set_tracks(d);
+    expect(d, true);
+}
+
+static void on_leave(void *user)
+{
+    struct derived *d = user;
+    d->publisher = publisher_close(d->publisher);
+    expect(d, !reader_absent(d->reader));
+}
+
+static void on_state(void *user, enum reader_state state, const char *reason)
+{
+    struct derived *d = user;
+    switch (state) {
+    case READER_LIVE:
+        become_live(d);
+        return;
+    case READER_WAITING:
+    case READER_ENDED:
+        if (!d->publisher) {
+            expect(d, !reader_absent(d->reader));
+        } else if (!loop_timer_active(d->leave)) {
+            loop_timer_start(d->leave, LEAVE_MS);
+        }
+        return;
+    case READER_STATE_N:
+        return;
+    }
+}
+
+static void on_reader_close(void *user, int r, const char *why)
+{
+    struct derived *d = user;
+    end(d, r, why);
+}
+
+static const struct reader_ops reader_ops = {
+    .on_state = on_state, .on_samples = on_samples, .on_close = on_reader_close};
 
 /* ---- its life ---- */
 
@@ -268,21 +318,22 @@ struct derived *derived_start(struct engine *e, struct loop *l, struct av_pool *
 {
     char parent[STREAM_PATH_MAX + 1];
     struct derived *d = mem_new(struct derived);
+    d->engine = e;
     d->loop = l;
     d->pool = pool;
+    d->expected = true;
     d->ops = ops;
     d->user = user;
     snprintf(d->path, sizeof(d->path), "%s", path);
     loop_task_init(&d->ending, run_ending);
     d->again = loop_timer_new(l, on_again, d);
+    d->leave = loop_timer_new(l, on_leave, d);
     if (derived_parse(path, parent, &d->codec) < 0) {
         end(d, -EINVAL, "not the path of a derived stream");
         return d;
     }
-    const struct publisher_info out = {.path = path, .protocol = "derived", .derived = true};
     const struct reader_info in = {
         .path = parent, .protocol = "derived", .replay = REPLAY_EXACT, .wait = true};
-    d->publisher = publisher_open(e, l, &out, &publisher_ops, d);
     d->reader = reader_open(e, l, &in, &reader_ops, d);
     return d;
 }
@@ -294,6 +345,7 @@ struct derived *derived_stop(struct derived *d)
     }
     loop_task_cancel(&d->ending);
     loop_timer_free(d->again);
+    loop_timer_free(d->leave);
     reader_close(d->reader);
     for (unsigned i = 0; i < TRACKS_MAX; i++) {
         track_done(&d->tracks[i]);

@@ -91,8 +91,19 @@ static const struct model_field recent_fields[] = {
 static const struct model recent_model =
     MODEL("Recent", struct recent_view, recent_fields, .unknown = MODEL_IGNORE);
 
+static const struct model_enum stream_kind_names[] = {
+    {"published", STREAM_PUBLISHED},
+    {"derived", STREAM_DERIVED},
+    {NULL, 0},
+};
+_Static_assert(ARRAY_LEN(stream_kind_names) == STREAM_KIND_N + 1, "a name for each kind");
+
 static const struct model_field stream_fields[] = {
     MODEL_STRING(struct stream_view, path, .doc = "Its name."),
+    MODEL_ENUM(struct stream_view, kind, stream_kind_names,
+               .doc =
+                   "published: by somebody; derived: made from `parent` while somebody reads it."),
+    MODEL_STRING(struct stream_view, parent, .doc = "Of a derived stream, else absent."),
     MODEL_BOOL(struct stream_view, on_air, .doc = "Somebody publishes."),
     MODEL_BOOL(struct stream_view, ready, .doc = "Its tracks are known and readers get samples."),
     MODEL_BOOL(struct stream_view, waiting,
@@ -188,6 +199,8 @@ static void view_stream(const struct stream_info *info, struct view_memory *m,
     view_session(&info->publisher, &m->publisher);
     *ret = (struct stream_view){
         .path = (char *)info->path,
+        .kind = info->parent[0] ? STREAM_DERIVED : STREAM_PUBLISHED,
+        .parent = borrow(info->parent),
         .on_air = info->on_air,
         .ready = info->ready,
         .waiting = info->waiting,

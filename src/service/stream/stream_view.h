@@ -48,8 +48,16 @@ struct recent_view {
     MODEL_ARRAY(struct group_view) groups;
 };
 
+enum stream_kind {
+    STREAM_PUBLISHED, /* somebody publishes it, or could */
+    STREAM_DERIVED,
+    STREAM_KIND_N,
+};
+
 struct stream_view {
     char *path;
+    int kind; /* enum stream_kind */
+    char *parent;
     bool on_air;
     bool ready;
     bool waiting;

@@ -119,6 +119,43 @@ static void test_an_answer_at_once(void **state)
     court_free(c);
 }
 
+/* Who may read a stream may read what is derived from it, wherever the answer leads; publishing is not asked for there. */
+static void test_a_derived_streams_question_is_its_parents(void **state)
+{
+    struct court *c = court_new(true, 0);
+    const struct access_request req = {.action = ACCESS_READ, .path = "live/a~opus"};
+    c->judge.how = KEEP;
+    c->asker.t = access_ask(c->e, c->l, &req, on_answer, &c->asker);
+    assert_string_equal(access_ticket_request(c->judge.kept)->path, "live/a");
+    access_reply(c->judge.kept, &(struct access_answer){.path = "mapped/b", .serial = 7});
+    settle(c->l);
+    assert_int_equal(c->asker.got.result, 0);
+    assert_string_equal(c->asker.got.path, "mapped/b~opus");
+    assert_int_equal(c->asker.got.serial, 7);
+
+    struct access_answer far = {0};
+    memset(far.path, 'a', STREAM_PATH_MAX);
+    c->asker.t = access_ask(c->e, c->l, &req, on_answer, &c->asker);
+    access_reply(c->judge.kept, &far);
+    settle(c->l);
+    assert_int_equal(c->asker.got.result, -ENOENT);
+
+    const struct access_request publish = {.action = ACCESS_PUBLISH, .path = "live/a~opus"};
+    c->asker.t = access_ask(c->e, c->l, &publish, on_answer, &c->asker);
+    assert_string_equal(access_ticket_request(c->judge.kept)->path, "live/a~opus");
+    access_reply(c->judge.kept, &(struct access_answer){.result = -EACCES});
+    settle(c->l);
+    assert_int_equal(c->asker.got.result, -EACCES);
+    court_free(c);
+
+    struct court *open = court_new(false, 0);
+    assert_null(access_ask(open->e, open->l, &req, on_answer, &open->asker));
+    assert_string_equal(open->asker.got.path, "live/a~opus");
+    assert_null(access_ask(open->e, open->l, &publish, on_answer, &open->asker));
+    assert_int_equal(open->asker.got.result, -EINVAL);
+    court_free(open);
+}
+
 static void *reply_late(void *arg)
 {
     struct judge *j = arg;
@@ -219,6 +256,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_an_answerer_everything_is_granted),
         cmocka_unit_test(test_an_answer_at_once),
+        cmocka_unit_test(test_a_derived_streams_question_is_its_parents),
         cmocka_unit_test(test_an_answer_later_from_another_thread),
         cmocka_unit_test(test_the_reply_to_a_cancelled_ticket_is_dropped),
         cmocka_unit_test(test_nobody_answers),
