@@ -38,6 +38,7 @@ export interface GroupInfo {
 
 export interface StreamInfo {
   path: string;
+  parent: string; // of a derived stream, else empty
   on_air: boolean;
   ready: boolean;
   tracks: TrackInfo[];
@@ -133,6 +134,7 @@ export function parseStream(v: unknown): StreamInfo {
   const recent = o["recent"] ? obj(o["recent"]) : null;
   return {
     path: str(o["path"]),
+    parent: str(o["parent"]),
     on_air: o["on_air"] === true,
     ready: o["ready"] === true,
     tracks: list(o["tracks"], parseTrack),

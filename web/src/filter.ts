@@ -14,8 +14,11 @@ function hasAll(haystack: string, text: string): boolean {
     .every((w) => words.includes(w));
 }
 
-// which: "all", "live" or "waiting".
+// which: "all", "live" or "waiting". Derived streams are their parents with other sound: only who types a ~ means them.
 export function streamMatches(s: StreamInfo, text: string, which: string): boolean {
+  if (s.parent !== "" && !text.includes("~")) {
+    return false;
+  }
   if ((which === "live" && !s.on_air) || (which === "waiting" && s.on_air)) {
     return false;
   }

@@ -146,8 +146,9 @@ export class Wall implements View {
         this.cards.insertBefore(card.node, this.cards.children[i] ?? null);
       }
     });
-    const live = this.streams.filter((s) => s.on_air).length;
-    const viewers = this.streams.reduce((sum, s) => sum + s.n_readers, 0);
+    const live = this.streams.filter((s) => s.on_air && s.parent === "").length;
+    // Each derived stream is itself a reader of its parent.
+    const viewers = this.streams.reduce((sum, s) => sum + s.n_readers - (s.on_air && s.parent !== "" ? 1 : 0), 0);
     const some = this.streams.length > 0;
     setText(this.summary, some ? tn("wall.summary", viewers, { live }) : "");
     this.empty.hidden = some;

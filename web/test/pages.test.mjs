@@ -111,6 +111,9 @@ test("what a search finds", () => {
   }
   assert.ok(!streamMatches(s, "cam hevc", "all"));
   assert.ok(streamMatches(s, "", "live") && !streamMatches(s, "", "waiting"));
+  const derived = parseStream({ path: "studio/cam-1~opus", parent: "studio/cam-1", on_air: true });
+  assert.ok(!streamMatches(derived, "", "all") && !streamMatches(derived, "cam", "all"), "not beside its parent");
+  assert.ok(streamMatches(derived, "cam-1~", "all"));
   const e = { id: "", timeMs: 0, type: "stream.lost", resource: "streams/a/b", data: { path: "a/b", reason: "timed out" } };
   assert.ok(eventMatches(e, "publisher lost") && eventMatches(e, "a/b timed") && !eventMatches(e, "reader"));
 });

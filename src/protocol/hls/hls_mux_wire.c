@@ -434,16 +434,22 @@ void hls_mux_push(struct hls_mux *m, const struct sample *s, struct buf *chunk,
     add(m, s, chunk);
 }
 
-void hls_mux_settle(struct hls_mux *m)
+void hls_mux_settle(struct hls_mux *m, uint32_t announced)
 {
-    if (m->n_segments == 1) {
-        const struct hls_segment *g = m->current;
-        for (unsigned i = 0; i < TRACKS_MAX; i++) {
-            const struct hls_track *t = &m->tracks[i];
-            bool leads = t->params && (t->params->kind == TRACK_VIDEO || !m->epoch_has_video);
-            m->split |= leads && t->dts_ns - g->start_ns >= FIRST_NS;
-        }
+    if (m->n_segments != 1) {
+        return;
     }
+    const struct hls_segment *g = m->current;
+    bool enough = false;
+    for (unsigned i = 0; i < TRACKS_MAX; i++) {
+        const struct hls_track *t = &m->tracks[i];
+        bool leads = t->params && (t->params->kind == TRACK_VIDEO || !m->epoch_has_video);
+        if ((announced & 1u << i) && !g->pieces[i].begun) {
+            return;
+        }
+        enough |= leads && t->dts_ns - g->start_ns >= FIRST_NS;
+    }
+    m->split |= enough;
 }
 
 void hls_mux_end(struct hls_mux *m)

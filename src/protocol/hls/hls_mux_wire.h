@@ -114,8 +114,9 @@ void hls_mux_push(struct hls_mux *m, const struct sample *s, struct buf *chunk,
                   int64_t wall_minus_mono_ns);
 /*
  * After a batch: while there is no complete segment but enough for one, the next picture begins another, so that the
- * first playlist need not wait for a key frame.
+ * first playlist need not wait for a key frame. Not before all announced tracks have come: a first segment without sound that
+ * is a little late would be a playlist without it.
  */
-void hls_mux_settle(struct hls_mux *m);
+void hls_mux_settle(struct hls_mux *m, uint32_t announced);
 /* The publisher is gone for good: completes what is open. The next sample begins a new stretch. */
 void hls_mux_end(struct hls_mux *m);

@@ -241,7 +241,7 @@ static void on_samples(void *user)
         }
         reader_advance(m->reader, n);
     } while (n > 0);
-    hls_mux_settle(&m->mux);
+    hls_mux_settle(&m->mux, m->announced);
     if (opened || m->mux.version != m->seen_version) {
         try_waiting(m);
     }

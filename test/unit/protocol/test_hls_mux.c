@@ -300,7 +300,7 @@ static void test_a_long_history_makes_the_target_duration(void **state)
     struct world w;
     setup(&w, 250);
     run_for(&w, 6 * NS_PER_S);
-    hls_mux_settle(&w.m);
+    hls_mux_settle(&w.m, 3);
     run_for(&w, 20 * NS_PER_S);
     check_segments_fit(&w, 6);
     teardown(&w);
@@ -328,7 +328,7 @@ static void test_a_running_stream_has_a_playlist_at_once(void **state)
     struct world w;
     setup(&w, 50);
     run_for(&w, 700 * NS_PER_MS); /* history */
-    hls_mux_settle(&w.m);
+    hls_mux_settle(&w.m, 3);
     assert_false(hls_is_ready(&w.m, 3));
     run_for(&w, 2 * FRAME);
     assert_true(hls_is_ready(&w.m, 3));
@@ -343,12 +343,32 @@ static void test_a_running_stream_has_a_playlist_at_once(void **state)
     teardown(&w);
 }
 
+/* As that of a derived stream, which comes through an encoder: no playlist without it, and then it is in the first segment. */
+static void test_sound_that_begins_late_is_waited_for(void **state)
+{
+    struct world w;
+    setup(&w, 50);
+    for (unsigned i = 0; i < 18; i++) {
+        push_picture(&w);
+    }
+    hls_mux_settle(&w.m, 3);
+    push_picture(&w);
+    assert_int_equal(w.m.n_segments, 1);
+    run_until(&w, w.video_ns);
+    hls_mux_settle(&w.m, 3);
+    run_for(&w, 2 * FRAME);
+    assert_int_equal(w.m.n_segments, 2);
+    assert_true(hls_is_ready(&w.m, 3));
+    assert_true(w.m.segments[0]->pieces[1].begun && w.m.segments[0]->pieces[1].closed);
+    teardown(&w);
+}
+
 static void test_too_little_history_is_not_cut(void **state)
 {
     struct world w;
     setup(&w, 50);
     run_for(&w, 300 * NS_PER_MS);
-    hls_mux_settle(&w.m);
+    hls_mux_settle(&w.m, 3);
     run_for(&w, 3 * FRAME);
     assert_int_equal(w.m.n_segments, 1);
     teardown(&w);
@@ -802,6 +822,7 @@ int main(void)
         cmocka_unit_test(test_a_long_history_makes_the_target_duration),
         cmocka_unit_test(test_lagging_sound_fits_as_well),
         cmocka_unit_test(test_a_running_stream_has_a_playlist_at_once),
+        cmocka_unit_test(test_sound_that_begins_late_is_waited_for),
         cmocka_unit_test(test_too_little_history_is_not_cut),
         cmocka_unit_test(test_a_playlist_word_for_word),
         cmocka_unit_test(test_the_master_playlist),

@@ -5,8 +5,10 @@
 
 #include "io/proc.h"
 #include "service/stream/derived.h"
+#include "service/stream/derived_maker.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <unistd.h>
 
 #define SEEN_MAX 512
@@ -21,6 +23,10 @@ struct seen {
 
 struct viewer {
     struct reader *reader;
+    enum reader_state state;
+    bool may_end;
+    int end_code;
+    char why[160];
     const struct track_params *params[TRACKS_MAX]; /* as last told; to compare only */
     enum codec codecs[TRACKS_MAX];
     unsigned n_tracks;
@@ -39,6 +45,7 @@ struct rig {
     int closes; /* of the publisher */
     int close_code;
     struct derived *derived;
+    struct derived_maker maker;
     int ends;
     struct error why;
     struct viewer parent;
@@ -56,6 +63,7 @@ static void pass(struct rig *r)
 static void viewer_on_state(void *user, enum reader_state state, const char *reason)
 {
     struct viewer *v = user;
+    v->state = state;
     if (state == READER_LIVE) {
         v->n_tracks = reader_tracks(v->reader, v->params);
         for (unsigned i = 0; i < v->n_tracks; i++) {
@@ -83,7 +91,12 @@ static void viewer_on_samples(void *user)
 
 static void viewer_on_close(void *user, int r, const char *why)
 {
-    fail_msg("a viewer was ended: %s", why);
+    struct viewer *v = user;
+    if (!v->may_end) {
+        fail_msg("a viewer was ended: %s", why);
+    }
+    v->end_code = r;
+    snprintf(v->why, sizeof(v->why), "%s", why);
 }
 
 static void viewer_open(struct rig *r, struct viewer *v, const char *path)
@@ -201,7 +214,8 @@ static void derive(struct rig *r, const char *path)
     r->derived = derived_start(r->engine, r->media, r->pool, path, &derived_ops, r);
 }
 
-static struct rig *rig_new(bool with_worker)
+/* on_demand: who reads makes; else the test derives. */
+static struct rig *rig_open(bool with_worker, bool on_demand)
 {
     char program[512];
     snprintf(program, sizeof(program), "%s/../../src/av/mast-av", getenv("MAST_LIBEXEC_DIR"));
@@ -212,14 +226,25 @@ static struct rig *rig_new(bool with_worker)
     struct av_pool_config config = {.program = with_worker ? program : NULL};
     r->control = loop_new("control", LOOP_CONTROL);
     r->media = loop_new("media", 0);
-    r->engine = engine_new(NULL, r->control, &r->media, 1);
     r->pool = av_pool_new(r->control, &config);
+    derived_maker_init(&r->maker, r->pool);
+    const struct engine_config engine = {
+        .continuity_ms = 300,
+        .linger_ms = 50,
+        .maker = on_demand ? derived_maker_for_engine(&r->maker) : (struct stream_maker){0},
+    };
+    r->engine = engine_new(&engine, r->control, &r->media, 1);
     r->file = fixture_open("h264_aac.mp4");
     for (unsigned i = 0; i < 2; i++) {
         const struct fixture_track *t = &r->file->tracks[i];
         assert_int_equal(track_params_new(t->codec, t->config, &r->params[i], NULL), 0);
     }
     return r;
+}
+
+static struct rig *rig_new(bool with_worker)
+{
+    return rig_open(with_worker, false);
 }
 
 static void rig_free(struct rig *r)
@@ -230,6 +255,7 @@ static void rig_free(struct rig *r)
     viewer_done(&r->child);
     r->publisher = publisher_close(r->publisher);
     UNTIL(r, (av_pool_gauges(r->pool, &g), g.jobs == 0));
+    UNTIL(r, r->maker.live == 0);
     for (int i = 0; i < 10; i++) {
         pass(r);
     }
@@ -379,6 +405,91 @@ static void a_job_outlives_the_reader(void **state)
     rig_free(r);
 }
 
+/* ---- on demand ---- */
+
+static void who_reads_it_makes_it(void **state)
+{
+    struct rig *r = rig_open(true, true);
+    viewer_open(r, &r->parent, "live/x");
+    viewer_open(r, &r->child, "live/x~opus"); /* before anybody publishes */
+    UNTIL(r, r->maker.live == 1);
+    publish_file(r, "live/x");
+    UNTIL(r, count(&r->child, 0) == r->file->tracks[0].n && count(&r->child, 1) >= 55);
+    check_child(r);
+    r->child.reader = reader_close(r->child.reader);
+    UNTIL(r, r->maker.live == 0);
+    assert_int_equal(r->maker.failed_total, 0);
+    rig_free(r);
+}
+
+/* It is live when its parent is, waits as long, and is over when that is. */
+static void it_ends_with_its_parent_and_returns_with_it(void **state)
+{
+    struct rig *r = rig_open(true, true);
+    viewer_open(r, &r->parent, "live/x");
+    viewer_open(r, &r->child, "live/x~opus");
+    publish_file(r, "live/x");
+    UNTIL(r, count(&r->child, 1) >= 55);
+    r->publisher = publisher_close(r->publisher);
+    UNTIL(r, r->parent.state == READER_ENDED);
+    UNTIL(r, r->child.state == READER_ENDED);
+    publish_file(r, "live/x");
+    unsigned pictures = 2 * r->file->tracks[0].n;
+    UNTIL(r, r->child.state == READER_LIVE && count(&r->child, 0) == pictures &&
+                 count(&r->child, 1) >= 100);
+    assert_int_equal(r->maker.started_total, 1);
+    rig_free(r);
+}
+
+static void without_a_worker_its_readers_are_told_why(void **state)
+{
+    struct rig *r = rig_open(false, true);
+    r->child.may_end = true;
+    publish_file(r, "live/x");
+    viewer_open(r, &r->child, "live/x~opus");
+    UNTIL(r, r->child.end_code != 0);
+    assert_int_equal(r->child.end_code, -ENOTSUP);
+    assert_non_null(strstr(r->child.why, "mast-av is not installed"));
+    UNTIL(r, r->maker.live == 0);
+    assert_int_equal(r->maker.failed_total, 1);
+    rig_free(r);
+}
+
+/* Its reader stays, sound goes on, and what was lost is what was in the worker. */
+static void a_killed_worker_is_survived(void **state)
+{
+    struct rig *r = rig_open(true, true);
+    struct av_gauges g = {0};
+    viewer_open(r, &r->child, "live/x~opus");
+    publish_open(r, "live/x");
+    unsigned half = r->file->tracks[1].n / 2;
+    for (unsigned k = 0; k < half; k++) {
+        if (k < r->file->tracks[0].n) {
+            publish_one(r, 0, k);
+        }
+        publish_one(r, 1, k);
+        pass(r);
+    }
+    UNTIL(r, count(&r->child, 1) >= 10);
+    pid_t pid = av_pool_worker_pid(r->pool, 0);
+    assert_true(pid > 0);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    UNTIL(r, (av_pool_gauges(r->pool, &g), g.restarts_total == 1));
+    unsigned before = count(&r->child, 1);
+    for (unsigned k = half; k < r->file->tracks[1].n; k++) {
+        publish_one(r, 1, k);
+        pass(r);
+    }
+    UNTIL(r, count(&r->child, 1) >= before + 10);
+    assert_true(av_pool_worker_pid(r->pool, 0) != pid);
+    assert_int_equal(r->maker.started_total, 1);
+    const unsigned n = count(&r->child, 1);
+    for (unsigned k = 1; k < n; k++) {
+        assert_true(seen_at(&r->child, 1, k)->pts_ns > seen_at(&r->child, 1, k - 1)->pts_ns);
+    }
+    rig_free(r);
+}
+
 static void only_derived_streams_have_such_paths(void **state)
 {
     char parent[STREAM_PATH_MAX + 1];
@@ -413,6 +524,10 @@ int main(void)
         cmocka_unit_test(sound_of_that_codec_passes_too),
         cmocka_unit_test(without_a_worker_it_ends_with_the_reason),
         cmocka_unit_test(a_job_outlives_the_reader),
+        cmocka_unit_test(who_reads_it_makes_it),
+        cmocka_unit_test(it_ends_with_its_parent_and_returns_with_it),
+        cmocka_unit_test(without_a_worker_its_readers_are_told_why),
+        cmocka_unit_test(a_killed_worker_is_survived),
         cmocka_unit_test(only_derived_streams_have_such_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
