@@ -54,10 +54,22 @@ static bool any_matches(char *const *patterns, size_t n, const char *text)
     return false;
 }
 
+/* Who names no derived streams means their parents: a program for each "live/..." is not for "live/x~opus" as well. */
+static bool any_names(char *const *patterns, size_t n, const char *path)
+{
+    bool derived = strchr(path, '~') != NULL;
+    for (size_t i = 0; i < n; i++) {
+        if ((!derived || strchr(patterns[i], '~')) && access_pattern_match(patterns[i], path)) {
+            return true;
+        }
+    }
+    return n == 0 && !derived;
+}
+
 bool stream_event_matches(const struct event *e, char *const *events, size_t n_events,
                           char *const *paths, size_t n_paths)
 {
     const char *path = stream_event_path(e->resource);
     return any_matches(events, n_events, e->type) &&
-           (n_paths == 0 || (path && any_matches(paths, n_paths, path)));
+           (path ? any_names(paths, n_paths, path) : n_paths == 0);
 }

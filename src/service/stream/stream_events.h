@@ -11,7 +11,7 @@ void stream_events_start(struct engine *e, struct events *feed);
 const char *stream_event_path(const char *resource);
 /*
  * Whether one of the patterns of types is that of e, and, when there are patterns of paths, one of them that of its stream.
- * A star stands for any run of characters.
+ * A star stands for any run of characters; derived streams match only patterns that have their '~'.
  */
 bool stream_event_matches(const struct event *e, char *const *events, size_t n_events,
                           char *const *paths, size_t n_paths);

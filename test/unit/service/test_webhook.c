@@ -92,6 +92,10 @@ static void test_which_events_are_wanted(void **state)
         {",\"paths\":\"live/*\"", "stream.ready", "streams/live/a", true},
         {",\"paths\":\"live/*\"", "stream.ready", "streams/other/a", false},
         {",\"paths\":\"live/*\"", "config.reloaded", "config", false},
+        {"", "stream.ready", "streams/live/a~opus", false},
+        {",\"paths\":\"live/*\"", "stream.ready", "streams/live/a~opus", false},
+        {",\"paths\":[\"live/*\",\"*~*\"]", "stream.ready", "streams/live/a~opus", true},
+        {",\"paths\":\"*~aac\"", "stream.ready", "streams/live/a~opus", false},
     };
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
         _cleanup_free_ char *json = mem_printf("{\"url\":\"http://h/\"%s}", cases[i].patterns);
