@@ -460,7 +460,7 @@ static struct bytes ffmpeg_send(const char *file, const char *map, uint16_t port
     char command[1024];
     snprintf(command, sizeof(command),
              "ffmpeg -v error -re -i %s/media/%s -map %s -c copy -f rtp -payload_type 96 "
-             "-sdp_file /dev/stdout 'rtp://127.0.0.1:%u?pkt_size=700&rtcpport=9'",
+             "-sdp_file pipe:1 'rtp://127.0.0.1:%u?pkt_size=700&rtcpport=9'",
              TEST_DATA, file, map, port);
     FILE *in = popen(command, "r");
     assert_non_null(in);
