@@ -57,7 +57,7 @@ struct janus_call *janus_streaming_create(struct janus_handle *h, const struct j
                                           janus_mountpoint_fn done, void *user);
 struct janus_call *janus_streaming_info(struct janus_handle *h, const struct model_id *id,
                                         const char *secret, janus_mountpoint_fn done, void *user);
-/* admin_key NULL: without private ones. At most 10000 are told. */
+/* admin_key NULL: without private ones. A server that has more than 10000 is not listed: -EPROTO. */
 struct janus_call *janus_streaming_list(struct janus_handle *h, const char *admin_key,
                                         janus_mountpoints_fn done, void *user);
 struct janus_streaming_edit {

@@ -175,6 +175,30 @@ static void test_mountpoints(void **state)
     janus_mountpoints_done(&m);
 }
 
+/* What one server may hold is listed, and a list without end is not read. */
+static void test_long_lists(void **state)
+{
+    for (unsigned n = 10000; n <= 10001; n++) {
+        _cleanup_(out_done) struct out o = {0};
+        struct janus_mountpoints m;
+        struct error err = {0};
+        out_puts(&o, "{\"streaming\":\"list\",\"list\":[");
+        for (unsigned i = 0; i < n; i++) {
+            out_printf(&o,
+                       "%s{\"id\":%u,\"type\":\"live\",\"description\":\"camera %u\",\"enabled\":"
+                       "true,\"media\":[{\"mid\":\"v\",\"type\":\"video\",\"age_ms\":9},{\"mid\":"
+                       "\"a\",\"type\":\"audio\",\"age_ms\":9}]}",
+                       i ? "," : "", i + 1, i);
+        }
+        out_puts(&o, "]}");
+        int r = janus_streaming_parse(out_view(&o), &m, &err);
+        assert_int_equal(r, n > 10000 ? -EPROTO : 0);
+        assert_int_equal(m.n, r < 0 ? 0 : n);
+        assert_int_equal(r < 0 ? 10000 : m.infos[n - 1].id.num, 10000);
+        janus_mountpoints_done(&m);
+    }
+}
+
 #define PORT_TOO_HIGH                                                                              \
     "{\"streaming\":\"info\",\"info\":{\"id\":1,\"media\":[{\"type\":\"video\",\"port\":70000}]}}"
 
@@ -222,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_forwarders),
         cmocka_unit_test(test_who_is_gone),
         cmocka_unit_test(test_mountpoints),
+        cmocka_unit_test(test_long_lists),
         cmocka_unit_test(test_what_is_no_answer),
         cmocka_unit_test(test_the_tables_are_sound),
     };
