@@ -340,8 +340,9 @@ bool obs_service_is(const struct obs_service *s, const struct obs_stream_target 
         model_parse_json(&settings_model, &set, BYTES_STR(s->settings), NULL, NULL) < 0) {
         return false;
     }
-    bool same =
-        set.server && set.key && strcmp(set.server, t->server) == 0 && strcmp(set.key, t->key) == 0;
+    size_t len = strcspn(t->key, "?");
+    bool same = set.server && set.key && strcmp(set.server, t->server) == 0 &&
+                strcspn(set.key, "?") == len && strncmp(set.key, t->key, len) == 0;
     model_done(&settings_model, &set);
     return same;
 }

@@ -48,5 +48,5 @@ int obs_service_parse(struct bytes data, struct obs_service *ret, struct error *
 void obs_put_service(struct out *o, const struct obs_service *s);
 /* A custom RTMP service. */
 void obs_put_target(struct out *o, const struct obs_stream_target *t);
-/* Whether settings send to the target. */
+/* Whether settings send to the target, with whichever credentials: what is behind a "?" in the key does not count. */
 bool obs_service_is(const struct obs_service *s, const struct obs_stream_target *t);

@@ -163,6 +163,10 @@ static int check_relay(struct broadcast_request *r, struct error *err)
     if (relay != BROADCAST_RELAY_GSTREAMER && r->gstreamer_pipeline) {
         return error_set(err, -EINVAL, "gstreamer_pipeline", "needs relay_kind gstreamer");
     }
+    if (r->copy_video && (!(CHILDREN & BIT(relay)) || r->gstreamer_pipeline)) {
+        return error_set(err, -EINVAL, "copy_video",
+                         "is for what relays ffmpeg and gstreamer encode otherwise");
+    }
     if (relay == BROADCAST_RELAY_GSTREAMER && (r->gstreamer_pipeline || r->srs || r->input_url)) {
         r->warnings |= BIT(BROADCAST_WARN_SECRET_VISIBLE);
     }

@@ -100,6 +100,51 @@ void broadcast_ungrant(const struct broadcast *b, char *grant)
     free(grant);
 }
 
+/* ---- what OBS publishes to ---- */
+
+/* OBS wants an application; Mast passes over that of Adobe. */
+static void split_path(const char *rtmp, const char *path, struct broadcast_target *ret)
+{
+    const char *slash = strrchr(path, '/');
+    const char *grant = ret->grant ? ret->grant : "";
+    if (slash) {
+        ret->server = mem_printf("%s/%.*s", rtmp, (int)(slash - path), path);
+    } else {
+        ret->server = mem_printf("%s/_definst_", rtmp);
+    }
+    ret->key = mem_printf("%s%s%s", slash ? slash + 1 : path, grant[0] ? "?" : "", grant);
+}
+
+int broadcast_target(const struct broadcast *b, struct broadcast_target *ret, struct error *err)
+{
+    const struct broadcast_request *q = &b->record.result.request;
+    const char *rtmp = b->service->config.ingest.rtmp;
+    *ret = (struct broadcast_target){0};
+    if (q->srs) {
+        ret->server = srs_ingest_server(q->srs);
+        ret->key = mem_strdup(q->srs->stream_key);
+        return 0;
+    }
+    if (!rtmp) {
+        return error_set(err, -ENOTSUP, "stream", "needs the RTMP server here, which is off");
+    }
+    _cleanup_free_ char *path = broadcast_stream_path(b);
+    ret->grant = broadcast_grant(b, path, true);
+    split_path(rtmp, path, ret);
+    return 0;
+}
+
+void broadcast_target_done(const struct broadcast *b, struct broadcast_target *t)
+{
+    if (t->key) {
+        explicit_bzero(t->key, strlen(t->key));
+    }
+    free(t->server);
+    free(t->key);
+    broadcast_ungrant(b, t->grant);
+    *t = (struct broadcast_target){0};
+}
+
 /* ---- where Janus takes RTP ---- */
 
 static bool is_numeric(const char *host)

@@ -178,6 +178,9 @@ static const struct model_field request_fields[] = {
     MODEL_STRING(R, input_url, .check = check_input_url, .secret = MODEL_SECRET_SEALED,
                  .mask = MODEL_MASK_URL_KEY, .doc = "What the relay reads instead."),
     MODEL_OPT(R, rtsp_camera, &rtsp_camera_model),
+    MODEL_BOOL(R, copy_video, .def = "false",
+               .doc = "Relays ffmpeg and gstreamer: H.264 goes on as it is, for next to nothing, "
+                      "instead of being encoded anew. The source must have no B pictures."),
     MODEL_STRING(
         R, gstreamer_pipeline, .min = 1, .max = PIPELINE_MAX, .secret = MODEL_SECRET_SEALED,
         .doc = "For gst-launch, instead of the generated one. Who may see the process sees "

@@ -103,6 +103,7 @@ struct broadcast_request {
     char *stream;    /* a path here: what source_kind stream sends, what the others publish to */
     char *input_url; /* what the relay reads instead */
     struct rtsp_camera *rtsp_camera;
+    bool copy_video; /* relays of other programs: not encoded anew */
     char *gstreamer_pipeline;
     char *obs_host;
     int32_t obs_port;

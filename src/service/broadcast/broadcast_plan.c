@@ -4,6 +4,7 @@
 #include "service/broadcast/broadcast_private.h"
 
 #include <errno.h>
+#include <string.h>
 
 static bool has_room(const struct broadcast_request *q)
 {
@@ -41,6 +42,34 @@ static int add_relay(struct broadcast *b, struct error *err)
     return r;
 }
 
+/* The RTMP server here is told to OBS by an address of this machine's own. */
+static void warn_of_far_obs(struct broadcast *b)
+{
+    const struct broadcast_request *q = &b->record.result.request;
+    const char *rtmp = b->service->config.ingest.rtmp;
+    bool near = strncmp(q->obs_host, "127.", 4) == 0 || strcmp(q->obs_host, "localhost") == 0 ||
+                strcmp(q->obs_host, "::1") == 0;
+    if (!q->srs && !near && rtmp && strstr(rtmp, "//127.")) {
+        broadcast_result_add_warning(
+            &b->record.result, "OBS is on another machine, and is told to publish to this one "
+                               "as 127.0.0.1: without a tunnel that takes srs");
+    }
+}
+
+/* The relay waits for what OBS will send: it is there first, so that nothing is missed. */
+static int add_obs(struct broadcast *b, struct error *err)
+{
+    if (!b->record.result.request.srs && !b->service->config.ingest.rtmp) {
+        return error_set(err, -ENOTSUP, "stream", "needs the RTMP server here, which is off");
+    }
+    int r = add_relay(b, err);
+    if (r == 0) {
+        warn_of_far_obs(b);
+        (void)runner_add(&b->runner, &step_obs);
+    }
+    return r;
+}
+
 int broadcast_plan(struct broadcast *b, struct error *err)
 {
     const struct broadcast_request *q = &b->record.result.request;
@@ -69,6 +98,9 @@ int broadcast_plan(struct broadcast *b, struct error *err)
         break;
     case BROADCAST_FRONTEND_OWNED:
         break;
+    case BROADCAST_OBS:
+        broadcast_note_ingest(b);
+        return add_obs(b, err);
     case BROADCAST_RTMP_EXTERNAL:
     case BROADCAST_RTSP_CAMERA:
     case BROADCAST_STREAM:

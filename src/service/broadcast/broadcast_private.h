@@ -147,6 +147,14 @@ struct broadcast_input {
 /* Free with broadcast_input_done(), also after an error. */
 int broadcast_input(const struct broadcast *b, struct broadcast_input *ret, struct error *err);
 void broadcast_input_done(struct broadcast_input *in);
+/* What OBS publishes to, in its own two parts. */
+struct broadcast_target {
+    char *server, *key; /* with their secrets */
+    char *grant;        /* part of key: to publish to a stream here, until the target is done */
+};
+/* Free with broadcast_target_done(), also after an error. */
+int broadcast_target(const struct broadcast *b, struct broadcast_target *ret, struct error *err);
+void broadcast_target_done(const struct broadcast *b, struct broadcast_target *t);
 /* What to put behind "?" to publish to or read a stream here, NULL: nothing; ended and freed by ungrant, which takes NULL too. */
 char *broadcast_grant(const struct broadcast *b, const char *path, bool publish);
 void broadcast_ungrant(const struct broadcast *b, char *grant);

@@ -301,6 +301,7 @@ static int start_ffmpeg(struct step *s, struct error *err)
         .url = url,
         .rtsp_udp = camera && camera->transport == RTSP_CAMERA_UDP,
         .timeout_ns = camera ? camera->timeout_ns : 0,
+        .video = q->copy_video ? FFMPEG_COPY : FFMPEG_ENCODE,
     };
     FILL_OUTPUTS(&spec, FFMPEG_OUTPUTS_MAX, broadcast_of(s)->record.result.mountpoint_response);
     rs->ffmpeg = ffmpeg_relay_new(s->runner->loop, broadcast_id(broadcast_of(s)), &spec,
@@ -322,6 +323,7 @@ static int start_gstreamer(struct step *s, struct error *err)
                                 : GSTREAMER_URI,
         .url = url,
         .rtsp_udp = camera && camera->transport == RTSP_CAMERA_UDP,
+        .copy_video = q->copy_video,
         .pipeline = q->gstreamer_pipeline,
     };
     _cleanup_(out_done) struct out bare = {0};
