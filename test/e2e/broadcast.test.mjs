@@ -101,6 +101,42 @@ function defineTests() {
     assert.match(failed.reason, /publisher sends vp8, track v of the mountpoint is h264/);
   });
 
+  test("data, three layers of simulcast, and the flat fields of 1.0.0", { timeout: 90000 }, async () => {
+    const publisher = await browser.publish(janus, { room: 4321, video: "vp8", data: true, simulcast: true, size: [960, 540] });
+    const layered = [
+      { type: "video", mid: "v", port: 0, port2: 0, port3: 0, simulcast: true, pt: 96, codec: "vp8" },
+      { type: "audio", mid: "a", port: 0, pt: 111, codec: "opus" },
+      { type: "data", mid: "d", port: 0 },
+    ];
+    const b = await broadcasts.run(request(publisher, { mountpoint_spec: { id: 9003, media: layered } }));
+    assert.deepEqual(b.forward_response.forwarders.map((f) => f.type).sort(), ["audio", "data", "video", "video", "video"]); // prettier-ignore
+    const viewer = await browser.watch(janus, { id: 9003 });
+    await viewer.sees();
+    await publisher.say("hello");
+    await eventually("the message arrives", async () => (await viewer.stats()).messages.includes("hello"), { timeout: 10000 });
+    await viewer.leave();
+    await broadcasts.stop(b.broadcast_id);
+
+    const flat = await broadcasts.run({
+      source_kind: "videoroom",
+      relay_kind: "none",
+      room_id: 4321,
+      room_spec: { secret: "room-secret" },
+      publisher_id: publisher.id,
+      mountpoint_id: 9004,
+      video_port: 12004,
+      audio_port: 12006,
+      video_pt: 96,
+      audio_pt: 111,
+      video_codec: "VP8",
+    });
+    const watcher = await browser.watch(janus, { id: 9004 });
+    await watcher.sees();
+    await watcher.hears();
+    await broadcasts.stop(flat.broadcast_id);
+    assert.deepEqual(await janus.mountpoints(), []);
+  });
+
   test("a publisher that leaves is waited for, and goes on with another id under the same name", { timeout: 90000 }, async () => {
     const publisher = await browser.publish(janus, { room: 4321, display: "studio" });
     const b = await broadcasts.run(request(publisher));
