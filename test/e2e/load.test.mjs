@@ -14,6 +14,7 @@ import { eventually, freePort, Mast, stopChild } from "./lib/mast.mjs";
 
 const LONG = process.env.MAST_LONG === "1";
 const RELOADS = LONG ? 40 : 2; // rounds of five reloads
+const GUESSES = 3; // more from one address would be taken for guessing at speed
 const UPGRADES = LONG ? 20 : 1;
 const STREAMS = ["live/kept-1", "live/kept-2"];
 
@@ -138,9 +139,11 @@ test(`${5 * RELOADS} reloads under load: no client of an untouched stream notice
 
       // And away with it.
       await reload(mast, (c) => (c.access.users = USERS));
-      const refused = publishLoad(mast.rtmp(`live/new-${i}?user=guest-${i}&pass=publishing`));
-      await eventually("the guest may not any more", () => refused.exitCode !== null);
-      assert.equal(refused.exitCode, 1);
+      if (i < GUESSES) {
+        const refused = publishLoad(mast.rtmp(`live/new-${i}?user=guest-${i}&pass=publishing`));
+        await eventually("the guest may not any more", () => refused.exitCode !== null);
+        assert.equal(refused.exitCode, 1);
+      }
       await reload(mast, (c) => (c.log.level = "info"));
     }
 
