@@ -57,7 +57,8 @@ struct client {
     struct out in;
 };
 
-static struct client ask_how(struct world *w, const char *method, const char *last_id)
+static struct client ask_at(struct world *w, const char *method, const char *query,
+                            const char *last_id)
 {
     struct client c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     struct sockaddr_in to = {.sin_family = AF_INET,
@@ -65,10 +66,15 @@ static struct client ask_how(struct world *w, const char *method, const char *la
                              .sin_port = htons(listener_port(http_server_listener(w->server, 0)))};
     assert_int_equal(connect(c.fd, (struct sockaddr *)&to, sizeof(to)), 0);
     _cleanup_free_ char *text =
-        mem_printf("%s /api/v1/events HTTP/1.1\r\nHost: x\r\n%s%s%s\r\n", method,
+        mem_printf("%s /api/v1/events%s HTTP/1.1\r\nHost: x\r\n%s%s%s\r\n", method, query,
                    last_id ? "Last-Event-ID: " : "", last_id ? last_id : "", last_id ? "\r\n" : "");
     assert_int_equal(write(c.fd, text, strlen(text)), strlen(text));
     return c;
+}
+
+static struct client ask_how(struct world *w, const char *method, const char *last_id)
+{
+    return ask_at(w, method, "", last_id);
 }
 
 static struct client ask(struct world *w, const char *last_id)
@@ -160,6 +166,34 @@ static void test_a_client_that_returns_gets_what_it_missed(void **state)
     c = ask(&w, at_two);
     SEES(&w, &c, "event: reset\n");
     assert_false(has(&c, "e7"));
+    leave(&c);
+    stop(&w);
+}
+
+static void test_what_is_kept_comes_before_the_start(void **state)
+{
+    struct world w;
+    start(&w, (struct events_config){.kept_max = 2});
+    emit(&w, "e1");
+    emit(&w, "e2");
+    emit(&w, "e3");
+    struct client c = ask_at(&w, "GET", "?kept=true", NULL);
+    SEES(&w, &c, "event: start\n");
+    const char *all = out_str(&c.in);
+    const char *two = strstr(all, "\"e2\"");
+    const char *three = strstr(all, "\"e3\"");
+    assert_null(strstr(all, "\"e1\""));
+    assert_true(two && three && two < three && three < strstr(all, "event: start\n"));
+    emit(&w, "e4");
+    SEES(&w, &c, "\"e4\"");
+    leave(&c);
+
+    /* Who says where it was gets what came since. */
+    c = ask_at(&w, "GET", "?kept=true", events_position(w.events));
+    SEES(&w, &c, "\r\n\r\n");
+    emit(&w, "e5");
+    SEES(&w, &c, "\"e5\"");
+    assert_false(has(&c, "\"e4\""));
     leave(&c);
     stop(&w);
 }
@@ -366,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_client_gets_what_happens_from_now_on),
         cmocka_unit_test(test_a_client_that_returns_gets_what_it_missed),
+        cmocka_unit_test(test_what_is_kept_comes_before_the_start),
         cmocka_unit_test(test_positions_that_are_not_ours),
         cmocka_unit_test(test_the_ring_is_bounded_by_bytes),
         cmocka_unit_test(test_too_many_clients),
