@@ -6,6 +6,7 @@
  * names of their fields are those of streaming_utils 1.0.0. Threads, ownership and errors: mast/core.h.
  */
 #include <mast/core.h>
+#include <mast/janus_backend.h>
 
 #include <stddef.h>
 #include <stdint.h>
@@ -19,13 +20,16 @@ struct mast_orchestrator;
 /* A Janus that broadcasts are made at. Text is NULL when there is none. */
 struct mast_janus_server {
     const char *name;           /* how requests call it; NULL = "main" */
-    const char *url;            /* ws:// or wss:// */
+    const char *url;            /* ws:// or wss://; NULL with a backend */
     const char *api_secret;     /* of janus.jcfg */
     const char *token;          /* where Janus has token_auth */
     const char *admin_key;      /* of the Streaming plugin; used where a request brings none */
     const char *room_admin_key; /* of the VideoRoom plugin */
     const char *public_url;     /* told to browsers that shall join a room */
     bool string_ids;            /* its plugins are configured with string_ids */
+    /* The embedder's own session in place of url; NULL = none. Must outlive the orchestrator. */
+    const struct mast_janus_backend *backend;
+    void *backend_user;
 };
 
 struct mast_orchestrator_config {

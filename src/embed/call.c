@@ -78,6 +78,7 @@ void embed_answer(void *call, int r, const struct error *err, char *data)
     bool waits = c->waits;
     list_remove(&c->node);
     free(c->arg);
+    free(c->arg_2);
     free(c);
     if (waits) {
         run_done(&n);
@@ -111,6 +112,7 @@ static int refuse(struct embed_call *c, struct mast_error *err)
 {
     struct error why;
     free(c->arg);
+    free(c->arg_2);
     free(c);
     error_set(&why, -EDEADLK, "", "a thread of libmast cannot wait for it");
     embed_error_out(err, &why);

@@ -110,7 +110,8 @@ struct embed_call {
     mast_done_fn done;
     void *user;
     bool waits; /* a thread waits for it: answered directly */
-    char *arg;  /* freed with it; may be NULL */
+    char *arg;  /* freed with it, as arg_2; may be NULL */
+    char *arg_2;
     unsigned number;
 };
 /* size: of the struct that begins with its struct embed_call. */

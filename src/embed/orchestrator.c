@@ -84,6 +84,7 @@ static void drop(struct embed_part *p)
         o->store = store_close(o->store);
     }
     o->ring = seal_ring_free(o->ring);
+    free(o->backends);
     free(o);
 }
 
@@ -104,8 +105,8 @@ static int take_server(const struct mast_janus_server *from, struct janus_server
         .string_ids = from->string_ids,
         .public_url = (char *)from->public_url,
     };
-    if (!to->name[0] || !to->url) {
-        return error_set(err, -EINVAL, "janus", "a server needs a name and a url");
+    if (!to->name[0] || !to->url == !from->backend) {
+        return error_set(err, -EINVAL, "janus", "a server needs a name, and a url or a backend");
     }
     return 0;
 }
@@ -134,6 +135,22 @@ struct making {
     struct mast_orchestrator *made;
 };
 
+/* Servers whose session is the embedder's. */
+static void back(const struct making *k)
+{
+    const struct mast_orchestrator_config *c = k->config;
+    struct mast_orchestrator *o = k->made;
+    o->backends = mem_new_array(struct embed_backend, c->n_janus + 1);
+    for (size_t i = 0; i < c->n_janus; i++) {
+        struct embed_backend *b = &o->backends[i];
+        *b = (struct embed_backend){
+            .mast = k->mast, .theirs = c->janus[i].backend, .user = c->janus[i].backend_user};
+        if (b->theirs) {
+            (void)janus_servers_back(o->janus, k->servers[i].name, &embed_backend_source, b);
+        }
+    }
+}
+
 static void make(struct loop *l, void *arg)
 {
     struct making *k = arg;
@@ -142,6 +159,7 @@ static void make(struct loop *l, void *arg)
     embed_part_init(&o->part, m, &part_ops, &k->config->observer);
     o->suspend = k->config->suspend && o->store;
     o->janus = janus_servers_new(l, k->servers, k->config->n_janus);
+    back(k);
     const struct broadcasts_config config = {
         .control = l,
         .store = o->store,

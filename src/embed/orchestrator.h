@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* An orchestrator: one service of broadcasts for an embedder. Control loop. */
+#include "embed/backend.h"
 #include "embed/embed.h"
 #include "service/broadcast/broadcast.h"
 
@@ -10,8 +11,9 @@ struct mast_orchestrator {
     struct embed_part part;
     struct janus_servers *janus;
     struct broadcasts *broadcasts;
-    struct store *store;    /* NULL: nothing is kept */
-    struct seal_ring *ring; /* NULL without a store */
+    struct store *store;            /* NULL: nothing is kept */
+    struct seal_ring *ring;         /* NULL without a store */
+    struct embed_backend *backends; /* one for each server of the configuration */
     bool suspend;
 };
 

@@ -406,6 +406,35 @@ struct janus *janus_new(struct loop *l, const struct janus_config *config,
     return j;
 }
 
+static void on_source_up(struct loop_task *t)
+{
+    struct janus *j = CONTAINER_OF(t, struct janus, up);
+    if (j->ops.on_up) {
+        j->ops.on_up(j->user, false);
+    }
+}
+
+struct janus *janus_from(struct loop *l, const char *name, const struct janus_source *source,
+                         void *source_user, const struct janus_ops *ops, void *user)
+{
+    struct janus *j = mem_new(struct janus);
+    j->loop = l;
+    j->ops = *ops;
+    j->user = user;
+    j->name = mem_strdup(name ? name : "janus");
+    j->request_ms = 10000;
+    j->backoff_ms = 250;
+    j->backoff_max_ms = 10000;
+    j->source = source;
+    j->source_user = source_user;
+    j->state = JANUS_UP;
+    list_init(&j->handles);
+    loop_task_init(&j->down, on_down);
+    loop_task_init(&j->up, on_source_up);
+    loop_defer(l, LOOP_STAGE_NOTIFY, &j->up);
+    return j;
+}
+
 struct janus *janus_free(struct janus *j)
 {
     if (!j) {
@@ -423,6 +452,9 @@ struct janus *janus_free(struct janus *j)
     janus_calls_lose(j, -ECANCELED, "the connection to Janus was closed");
     close_socket(j);
     loop_task_cancel(&j->down);
+    if (j->source) {
+        loop_task_cancel(&j->up);
+    }
     j->wait = loop_timer_free(j->wait);
     j->keepalive = loop_timer_free(j->keepalive);
     map_done(&j->calls);

@@ -170,3 +170,20 @@ struct janus_handle *janus_handle_from(struct loop *l, const char *name,
 void janus_handle_answer(struct janus_call *call, struct bytes message);
 /* An event for it, whole. */
 void janus_handle_deliver(struct janus_handle *h, struct bytes message);
+
+/*
+ * A server whose session somebody else owns: always UP, its handles are attached by their owner, as janus_handle_new() and the rest
+ * of this folder (a room's listener) want them. attach() asks for one and returns what the functions of `backend` get as user; the
+ * owner answers by one of the two below, from any later moment. detach() ends each that attach() gave.
+ */
+struct janus_source {
+    struct janus_backend backend;
+    void *(*attach)(void *user, struct janus_handle *h, const char *plugin);
+};
+/* source stays the caller's. on_up comes from a later pass. */
+struct janus *janus_from(struct loop *l, const char *name, const struct janus_source *source,
+                         void *source_user, const struct janus_ops *ops, void *user);
+/* Only of the seat that attach() returned last; of another one it is ignored. */
+void janus_handle_attached(struct janus_handle *h, const void *seat);
+/* It could not be, or is not any more: seat is not used again (nor detached); attach() comes again after a wait that grows. */
+void janus_handle_detached(struct janus_handle *h, const void *seat, const char *why);

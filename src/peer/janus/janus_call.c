@@ -203,6 +203,10 @@ static void ask_ours(struct janus_call *c, const struct janus_ask *ask)
 static void ask_backend(struct janus_call *c, const struct janus_ask *ask)
 {
     const struct janus_handle *h = c->handle;
+    if (h->state != HANDLE_ATTACHED) {
+        janus_call_end_later(c, -EAGAIN, "the plugin is not attached");
+        return;
+    }
     int r = h->backend->ask(h->backend_user, c, ask);
     if (r < 0) {
         janus_call_end_later(c, -EAGAIN, "the session's owner cannot ask now");
@@ -216,7 +220,7 @@ static struct janus_call *ask_checked(struct janus_handle *h, const struct janus
                                       janus_done_fn done, void *user)
 {
     struct janus_call *c = janus_call_new(h->loop, h->janus, h, done, user);
-    if (h->backend) {
+    if (h->backend || (h->janus && h->janus->source)) {
         ask_backend(c, ask);
     } else {
         ask_ours(c, ask);

@@ -112,8 +112,69 @@ static void on_attached(void *user, const struct janus_result *res)
     }
 }
 
+/* What an embedder has of it is not wanted any more. */
+static void leave_seat(struct janus_handle *h)
+{
+    void *seat = TAKE_PTR(h->backend_user);
+    if (seat && h->backend->detach) {
+        h->backend->detach(seat);
+    }
+}
+
+static void take_seat(struct janus_handle *h)
+{
+    const struct janus_source *s = h->janus->source;
+    leave_seat(h);
+    h->state = HANDLE_ATTACHING;
+    loop_timer_stop(h->again);
+    h->backend = &s->backend;
+    h->backend_user = s->attach(h->janus->source_user, h, h->plugin);
+}
+
+void janus_handle_attached(struct janus_handle *h, const void *seat)
+{
+    if (h->backend_user != seat || h->state != HANDLE_ATTACHING) {
+        return;
+    }
+    bool again = h->attached_before;
+    h->state = HANDLE_ATTACHED;
+    h->attached_before = true;
+    h->attached_ns = loop_now_ns(h->loop);
+    if (h->seat_lost && h->janus->ops.on_up) {
+        h->janus->ops.on_up(h->janus->user, false); /* it may be another session */
+    }
+    h->seat_lost = false;
+    if (h->ops.on_attached) {
+        h->ops.on_attached(h->user, again);
+    }
+}
+
+void janus_handle_detached(struct janus_handle *h, const void *seat, const char *why)
+{
+    if (h->backend_user != seat || !h->janus) {
+        return;
+    }
+    log_warn("%s: no handle of %s: %s; trying again", h->name, h->plugin, why);
+    if (h->state == HANDLE_ATTACHED && loop_now_ns(h->loop) - h->attached_ns > STEADY_NS) {
+        h->losses = 0;
+    }
+    janus_handle_lose(h);
+    h->backend_user = NULL;
+    h->seat_lost = true;
+    attach_later(h);
+    if (h->janus->ops.on_down) {
+        struct error err;
+        error_set(&err, -ENOTCONN, h->name, "%s", why);
+        h->janus->ops.on_down(h->janus->user, &err);
+    }
+}
+
 void janus_handle_attach(struct janus_handle *h)
 {
+    if (h->janus->source) {
+        take_seat(h);
+        return;
+    }
     struct janus_request r = {.janus = "attach", .plugin = h->plugin, .opaque_id = "mast"};
     h->state = HANDLE_ATTACHING;
     loop_timer_stop(h->again);
@@ -133,6 +194,7 @@ void janus_handle_lose(struct janus_handle *h)
     LIST_FOREACH_SAFE (it, &h->calls) {
         struct janus_call *c = LIST_ENTRY(it, struct janus_call, node);
         if (!loop_task_pending(&c->end)) {
+            janus_call_forget(c);
             janus_call_end_later(c, -ENOTCONN, "the session at Janus was lost");
         }
     }
@@ -161,7 +223,7 @@ void janus_handle_gone(struct janus_handle *h)
 
 void janus_handle_renew(struct janus_handle *h)
 {
-    if (h->state == HANDLE_ATTACHED) {
+    if (h->state == HANDLE_ATTACHED && !h->janus->source) {
         janus_detach(h->janus, h->id);
     }
     janus_handle_lose(h);
@@ -220,7 +282,9 @@ struct janus_handle *janus_handle_by_id(struct janus *j, int64_t id)
 
 static void detach(struct janus_handle *h)
 {
-    if (h->backend) {
+    if (h->backend && h->plugin) {
+        leave_seat(h);
+    } else if (h->backend) {
         if (h->backend->detach) {
             h->backend->detach(h->backend_user);
         }

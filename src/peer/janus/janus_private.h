@@ -41,6 +41,10 @@ struct janus {
         left; /* handles that were given up while there was no connection: detached when it is claimed */
     unsigned n_left;
 
+    const struct janus_source *source; /* an embedder's session instead of ws */
+    void *source_user;
+    struct loop_task up; /* of a source: on_up */
+
     uint64_t next_transaction;
     struct map calls;    /* by transaction: under way */
     struct list handles; /* struct janus_handle.node */
@@ -70,6 +74,7 @@ struct janus_handle {
     struct loop_task resumed;            /* LOOP_STAGE_NOTIFY: on_resumed */
     const struct janus_backend *backend; /* an embedder's */
     void *backend_user;
+    bool seat_lost;    /* of a source: told when there is another one */
     struct list calls; /* struct janus_call.node: under way or ending, of this handle */
 };
 

@@ -71,6 +71,8 @@ struct room_ear {
 struct janus_server {
     struct janus_servers *all;
     struct janus_server_config config;
+    const struct janus_source *source; /* NULL: we connect to it */
+    void *source_user;
     struct janus *janus; /* NULL: not needed yet */
     struct janus_handle *streaming, *rooms;
     struct error failed; /* a plugin that the server does not have */
@@ -211,6 +213,18 @@ static struct janus_server *find(const struct janus_servers *s, const char *name
     return NULL;
 }
 
+int janus_servers_back(struct janus_servers *s, const char *name, const struct janus_source *source,
+                       void *source_user)
+{
+    struct janus_server *one = find(s, name, NULL);
+    if (!one) {
+        return -ENOENT;
+    }
+    one->source = source;
+    one->source_user = source_user;
+    return 0;
+}
+
 static int connect_server(struct janus_server *s, struct error *err)
 {
     static const struct janus_ops ops = {.on_up = on_up, .on_down = on_down};
@@ -220,7 +234,8 @@ static int connect_server(struct janus_server *s, struct error *err)
                                         .url = s->config.url,
                                         .api_secret = s->config.api_secret,
                                         .token = s->config.token};
-    s->janus = janus_new(s->all->loop, &config, &ops, s, err);
+    s->janus = s->source ? janus_from(s->all->loop, config.name, s->source, s->source_user, &ops, s)
+                         : janus_new(s->all->loop, &config, &ops, s, err);
     if (!s->janus) {
         error_prefix(err, "janus");
         return -EINVAL;

@@ -29,6 +29,12 @@ struct janus_server;
 /* items are copied; none: "main" at ws://127.0.0.1:8188, where Janus is on a fresh Debian. */
 struct janus_servers *janus_servers_new(struct loop *l, const struct janus_server_config *items,
                                         size_t n);
+/*
+ * Of this server somebody else has the session: instead of connecting to its url. Before it is first needed; source stays the
+ * caller's, longer than this. -ENOENT.
+ */
+int janus_servers_back(struct janus_servers *s, const char *name, const struct janus_source *source,
+                       void *source_user);
 /* No server is in use any more. NULL is fine; returns NULL. */
 struct janus_servers *janus_servers_free(struct janus_servers *s);
 /* name NULL: the first. Connects when it is not yet. -ENOENT, or its URL cannot be used. */

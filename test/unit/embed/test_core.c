@@ -298,6 +298,26 @@ static void test_each_instance_has_its_log(void **state)
     assert_false(atomic_load(&loud.dirty));
 }
 
+/* ---- an OBS that is not there ---- */
+
+static void test_obs_is_not_there(void **state)
+{
+    struct mast *m = make(NULL);
+    struct mast_obs *obs = NULL;
+    struct mast_error err = {0};
+    struct answer ready = {0};
+    const struct mast_obs_config config = {.port = 9};
+    assert_int_equal(mast_obs_new(m, &(struct mast_obs_config){.port = -1}, &obs, &err), -EINVAL);
+    assert_int_equal(mast_obs_new(m, &config, &obs, &err), 0);
+    mast_obs_ready(obs, on_answer, &ready);
+    assert_int_equal(mast_obs_ask_wait(obs, "GetStreamStatus", "{}", NULL, &err), -EAGAIN);
+    assert_int_equal(mast_obs_start_stream_wait(obs, "rtmp://127.0.0.1/live", "k", &err), -EAGAIN);
+    assert_int_equal(mast_obs_free_wait(obs, 0, NULL), 0);
+    assert_int_equal(atomic_load(&ready.count), 1);
+    assert_int_equal(ready.r, -ECANCELED);
+    assert_int_equal(mast_free(m), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_the_queue_waits_for_dispatch),
         cmocka_unit_test(test_free_answers_what_is_under_way),
         cmocka_unit_test(test_each_instance_has_its_log),
+        cmocka_unit_test(test_obs_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -122,6 +122,12 @@ static int pid_of(struct mast_process *p)
     return pid;
 }
 
+static bool is_another(struct mast_process *p, int old)
+{
+    int pid = pid_of(p);
+    return pid > 0 && pid != old;
+}
+
 static bool is_gone(int pid)
 {
     return kill(pid, 0) < 0 && errno == ESRCH;
@@ -139,13 +145,13 @@ static void test_a_process_is_kept_running(void **state)
     int first = pid_of(p);
     assert_true(first > 0);
     assert_int_equal(kill(first, SIGKILL), 0);
-    WAIT_UNTIL(pid_of(p) > 0 && pid_of(p) != first);
+    WAIT_UNTIL(is_another(p, first));
     assert_true(has_heard(w, "process:killed by SIGKILL"));
     assert_true(has_heard(w, "it:backoff "));
     /* The health check. */
     int second = pid_of(p);
     atomic_store(&w->sick, 1);
-    WAIT_UNTIL(pid_of(p) > 0 && pid_of(p) != second);
+    WAIT_UNTIL(is_another(p, second));
     assert_true(has_heard(w, "it looks pale"));
     int third = pid_of(p);
     assert_int_equal(mast_process_restart_wait(p, &err), 0);
