@@ -175,6 +175,8 @@ void broadcast_refresh(struct broadcast *b)
         h->healthy = res->state == BROADCAST_RUNNING;
         free(h->reason);
         h->reason = res->reason ? mem_strdup(res->reason) : NULL;
-        MODEL_SET(&broadcast_health_model, h, publisher, b->feed != NULL);
+        if (runner_find(&b->runner, step_publisher.name)) {
+            MODEL_SET(&broadcast_health_model, h, publisher, b->feed != NULL);
+        }
     }
 }
