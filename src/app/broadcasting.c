@@ -4,7 +4,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/tls.h"
 #include "service/broadcast/broadcast.h"
+
+#include <errno.h>
 
 LOG_TOPIC(topic, "broadcast");
 
@@ -14,6 +17,7 @@ struct broadcasting {
     struct access_service *access;
     enum broadcasts_leave on_exit;
     struct net_guard guard;
+    struct tls_context *tls; /* of what we connect to: wss, rtmps */
     struct janus_servers *janus;
     struct broadcasts *service;
     char *rtmp; /* where our own RTMP is, for programs on this machine */
@@ -55,6 +59,11 @@ int broadcasting_start(const struct config *config, const struct broadcasting_ta
     (void)net_guard_init(&b->guard, config->outgoing.allow.items, config->outgoing.allow.len, NULL);
     b->rtmp = target->rtmp_port ? mem_printf("rtmp://127.0.0.1:%u", target->rtmp_port) : NULL;
     b->janus = janus_servers_new(target->control, config->janus.items, config->janus.len);
+    b->tls = tls_context_new_client(NULL, NULL, true, err);
+    if (!b->tls) {
+        return -EINVAL;
+    }
+    janus_servers_secure(b->janus, b->tls);
     const struct broadcasts_config bc = {
         .control = target->control,
         .store = target->store,
@@ -65,6 +74,7 @@ int broadcasting_start(const struct config *config, const struct broadcasting_ta
         .n_loops = target->n_loops,
         .janus = b->janus,
         .guard = &b->guard,
+        .client_tls = b->tls,
         .ingest = {.rtmp = b->rtmp, .grant = grant, .ungrant = ungrant, .user = b},
         .pace = {.check_ms = (unsigned)(c->check / NS_PER_MS)},
         .max = c->max,
@@ -100,6 +110,7 @@ struct broadcasting *broadcasting_free(struct broadcasting *b)
     if (b) {
         broadcasts_free(b->service);
         janus_servers_free(b->janus);
+        tls_context_free(b->tls);
         free(b->rtmp);
         free(b);
     }

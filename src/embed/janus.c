@@ -4,15 +4,18 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "io/tls.h"
 #include "peer/janus/janus.h"
 
 #include <errno.h>
 #include <mast/janus.h>
 #include <stdio.h>
+#include <string.h>
 
 struct mast_janus {
     struct embed_part part;
     char *name;
+    struct tls_context *tls; /* NULL unless wss */
     struct janus *janus;
 };
 
@@ -55,6 +58,7 @@ static void drop_janus(struct embed_part *p)
 {
     struct mast_janus *j = janus_of(p);
     janus_free(j->janus);
+    tls_context_free(j->tls);
     free(j->name);
     free(j);
 }
@@ -73,6 +77,7 @@ static void make(struct loop *l, void *arg)
                                         .url = k->config->url ? k->config->url : "",
                                         .api_secret = k->config->api_secret,
                                         .token = k->config->token,
+                                        .tls = k->janus->tls,
                                         .request_ms = k->config->request_ms};
     k->janus->janus = janus_new(l, &config, &ops, k->janus, &k->err);
     if (k->janus->janus) {
@@ -89,7 +94,9 @@ int mast_janus_new(struct mast *m, const struct mast_janus_config *config, struc
     *ret = NULL;
     embed_part_init(&j->part, m, &ops, &config->observer);
     j->name = mem_strdup(config->name ? config->name : "janus");
-    int r = embed_on_control(m, make, &k, err);
+    bool secure = config->url && strncmp(config->url, "wss:", 4) == 0;
+    j->tls = secure ? tls_context_new_client(NULL, NULL, true, &k.err) : NULL;
+    int r = secure && !j->tls ? k.err.code : embed_on_control(m, make, &k, err);
     if (r == 0 && !j->janus) {
         embed_error_out(err, &k.err);
         r = k.err.code < 0 ? k.err.code : -EINVAL;

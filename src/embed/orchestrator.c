@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/tls.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -84,6 +85,7 @@ static void drop(struct embed_part *p)
         o->store = store_close(o->store);
     }
     o->ring = seal_ring_free(o->ring);
+    o->tls = tls_context_free(o->tls);
     free(o->backends);
     free(o);
 }
@@ -159,6 +161,7 @@ static void make(struct loop *l, void *arg)
     embed_part_init(&o->part, m, &part_ops, &k->config->observer);
     o->suspend = k->config->suspend && o->store;
     o->janus = janus_servers_new(l, k->servers, k->config->n_janus);
+    janus_servers_secure(o->janus, o->tls);
     back(k);
     const struct broadcasts_config config = {
         .control = l,
@@ -168,6 +171,7 @@ static void make(struct loop *l, void *arg)
         .loops = m->loops,
         .n_loops = m->n_loops,
         .janus = o->janus,
+        .client_tls = o->tls,
         .observer = {.on_event = on_event, .user = o},
         .max = k->config->max,
         .keep = k->config->keep,
@@ -202,6 +206,7 @@ static void discard(struct mast_orchestrator *o)
         store_close(o->store);
     }
     seal_ring_free(o->ring);
+    tls_context_free(o->tls);
     free(o);
 }
 
@@ -236,6 +241,10 @@ int mast_orchestrator_new(struct mast *m, const struct mast_orchestrator_config 
     struct mast_orchestrator *o = mem_new(struct mast_orchestrator);
     struct making k = {.mast = m, .config = config, .servers = servers, .made = o};
     int r = take_servers(config, servers, &why);
+    if (r == 0) {
+        o->tls = tls_context_new_client(NULL, NULL, true, &why);
+        r = o->tls ? 0 : why.code;
+    }
     if (r == 0 && config->state_dir) {
         r = open_state(o, config->state_dir, &why);
     }

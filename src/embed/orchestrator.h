@@ -13,6 +13,7 @@ struct mast_orchestrator {
     struct broadcasts *broadcasts;
     struct store *store;            /* NULL: nothing is kept */
     struct seal_ring *ring;         /* NULL without a store */
+    struct tls_context *tls; /* for wss and rtmps */
     struct embed_backend *backends; /* one for each server of the configuration */
     bool suspend;
 };

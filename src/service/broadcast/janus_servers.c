@@ -85,6 +85,7 @@ struct janus_server {
 
 struct janus_servers {
     struct loop *loop;
+    struct tls_context *tls; /* NULL: wss:// fails */
     struct janus_server *items;
     unsigned n;
 };
@@ -213,6 +214,11 @@ static struct janus_server *find(const struct janus_servers *s, const char *name
     return NULL;
 }
 
+void janus_servers_secure(struct janus_servers *s, struct tls_context *tls)
+{
+    s->tls = tls;
+}
+
 int janus_servers_back(struct janus_servers *s, const char *name, const struct janus_source *source,
                        void *source_user)
 {
@@ -233,7 +239,8 @@ static int connect_server(struct janus_server *s, struct error *err)
     const struct janus_config config = {.name = s->config.name,
                                         .url = s->config.url,
                                         .api_secret = s->config.api_secret,
-                                        .token = s->config.token};
+                                        .token = s->config.token,
+                                        .tls = s->all->tls};
     s->janus = s->source ? janus_from(s->all->loop, config.name, s->source, s->source_user, &ops, s)
                          : janus_new(s->all->loop, &config, &ops, s, err);
     if (!s->janus) {

@@ -25,10 +25,13 @@ extern const struct model janus_server_model;
 
 struct janus_servers;
 struct janus_server;
+struct tls_context;
 
 /* items are copied; none: "main" at ws://127.0.0.1:8188, where Janus is on a fresh Debian. */
 struct janus_servers *janus_servers_new(struct loop *l, const struct janus_server_config *items,
                                         size_t n);
+/* For those whose url is wss://; borrowed, longer than this. Before any is first needed. */
+void janus_servers_secure(struct janus_servers *s, struct tls_context *tls);
 /*
  * Of this server somebody else has the session: instead of connecting to its url. Before it is first needed; source stays the
  * caller's, longer than this. -ENOENT.
