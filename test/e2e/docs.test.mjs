@@ -66,7 +66,7 @@ test("every page is listed where readers look for it", () => {
   assertNone([...pages.keys()].filter((p) => p.startsWith("docs/") && p !== "docs/README.md" && !listed.has(p) && !p.startsWith("docs/internals/")).map((p) => `docs/README.md does not list ${p}`));
 });
 
-test("commands, configuration keys, routes, metrics and files that are named exist", async () => {
+test("commands, configuration keys, routes, metrics, functions and files that are named exist", async () => {
   const help = execFileSync(BIN, ["help"], { encoding: "utf8" });
   const commands = new Map(); // name -> its help
   for (const m of help.matchAll(/^ {2}([a-z]+) /gm)) {
@@ -79,6 +79,10 @@ test("commands, configuration keys, routes, metrics and files that are named exi
   const keys = new Set([...wanted["docs/configuration.md"].matchAll(/^(?:\| `([^`]+)`|## (\S+)$)/gm)].map((m) => (m[1] ?? m[2]).replaceAll("[]", "")));
   const sections = [...new Set([...keys].map((k) => k.split(".")[0]))];
   const metrics = new Set([...wanted["docs/metrics.md"].matchAll(/^\| `(mast_[a-z0-9_]+)`/gm)].map((m) => m[1]));
+  // The functions and structs of the C API; `mast_av_*` are all that begin so.
+  const headers = (await readdir(join(ROOT, "include/mast"))).map((f) => readFile(join(ROOT, "include/mast", f), "utf8"));
+  const names = new Set([...metrics, "mast_permissions", ...(await Promise.all(headers)).join("\n").match(/\bmast_[a-z0-9_]+/g)]);
+  const isNamed = (name) => names.has(name) || (name.endsWith("_") && [...names].some((n) => n.startsWith(name)));
   const routes = [...wanted["docs/api.md"].matchAll(/^### ([A-Z]+) (\/\S+)$/gm)].map(
     (m) => new RegExp(`^${m[2].replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{path\}/g, ".+").replace(/\{\w+\}/g, "[^/]+")}$`),
   );
@@ -116,8 +120,8 @@ test("commands, configuration keys, routes, metrics and files that are named exi
         }
       }
       for (const m of word.matchAll(/\bmast_[a-z0-9_]+/g)) {
-        if (!metrics.has(m[0]) && m[0] !== "mast_permissions" && !page.startsWith("docs/internals/")) {
-          wrong.push(`${page}: \`${word}\`: there is no metric ${m[0]}`);
+        if (!isNamed(m[0]) && !page.startsWith("docs/internals/")) {
+          wrong.push(`${page}: \`${word}\`: there is no metric, function or struct ${m[0]}`);
         }
       }
     }
