@@ -199,6 +199,65 @@ static void test_the_end_of_the_instance_ends_its_children(void **state)
     WAIT_UNTIL(is_gone(pid));
 }
 
+/* ---- a queue that nobody empties ---- */
+
+struct lost {
+    unsigned lines, others, told;
+};
+
+static void on_lost_line(void *user, const char *line)
+{
+    ((struct lost *)user)->lines++;
+}
+
+static void on_lost_event(void *user, const char *type, const char *resource, const char *data)
+{
+    struct lost *l = user;
+    assert_string_equal(type, "events_lost");
+    assert_int_equal(sscanf(data, "{\"count\":%u}", &l->told), 1);
+}
+
+static void on_lost_state(void *user, const char *resource, const char *state, const char *reason)
+{
+    ((struct lost *)user)->others++;
+}
+
+static bool has_failed(struct mast_process *p)
+{
+    char *text = NULL;
+    assert_int_equal(mast_process_status_wait(p, &text, NULL), 0);
+    bool failed = strstr(text, "\"failed\"") != NULL;
+    free(text);
+    return failed;
+}
+
+static void test_a_full_queue_says_what_it_lost(void **state)
+{
+    struct mast *m = mast_new(&(struct mast_config){.queue = true, .log_level = MAST_LOG_ERROR});
+    struct lost l = {0};
+    const char *const argv[] = {"sh", "-c", "seq 12000 >&2; exit 1", NULL};
+    const struct mast_process_config config = {
+        .argv = argv,
+        .max_restarts = 1,
+        .backoff_ms = 10,
+        .on_line = on_lost_line,
+        .user = &l,
+        .observer = {.user = &l, .on_event = on_lost_event, .on_state_change = on_lost_state}};
+    struct mast_process *p = NULL;
+    assert_int_equal(mast_process_new(m, &config, &p, NULL), 0);
+    (void)mast_process_start_wait(p, NULL);
+    WAIT_UNTIL(has_failed(p));
+    assert_int_equal(mast_dispatch(m), 10000);
+    assert_int_equal(l.told, 0);
+    unsigned waited = l.lines + l.others;
+    assert_int_equal(waited, 10000);
+    /* The next event has the count before it. */
+    (void)mast_process_start_wait(p, NULL);
+    (void)mast_dispatch(m);
+    assert_true(l.told > 2000);
+    assert_int_equal(mast_free(m), 0);
+}
+
 /* ---- relays ---- */
 
 static const struct mast_relay_output outputs[] = {
@@ -356,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_a_process_is_kept_running),
         cmocka_unit_test(test_a_process_that_fails),
         cmocka_unit_test(test_the_end_of_the_instance_ends_its_children),
+        cmocka_unit_test(test_a_full_queue_says_what_it_lost),
         cmocka_unit_test(test_a_relays_command),
         cmocka_unit_test(test_a_relay_runs),
         cmocka_unit_test(test_closers_run_in_reverse),
