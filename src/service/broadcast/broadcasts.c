@@ -307,14 +307,14 @@ int broadcasts_start(struct broadcasts *s, struct broadcast_request *request,
         r = b ? may_be_kept(s, b, &failed) : failed.code;
     }
     model_done(&broadcast_request_model, request);
-    if (r < 0) {
+    if (!b || r < 0) {
         if (b) {
             broadcast_free(b);
         }
         if (err) {
             *err = failed;
         }
-        return r;
+        return r < 0 ? r : -EINVAL;
     }
     add(s, b);
     s->started++;
