@@ -52,9 +52,9 @@ export function processesIn(network = networkOf("self")) {
   return found;
 }
 
-// Ends all that is in there.
+// Ends all that is in there, but not who asks.
 function clear(network) {
-  for (const { pid } of processesIn(network)) {
+  for (const { pid } of processesIn(network).filter((p) => p.pid !== process.pid)) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
@@ -80,6 +80,21 @@ function endInTime() {
     };
     setTimeout(end, END_MS).unref();
   });
+}
+
+// For programs that are no test files: returns in there. What they left running ends with them.
+export function enterOwnNetwork() {
+  if (process.env.E2E_OWN_NETWORK) {
+    process.once("exit", () => clear(networkOf("self")));
+    return;
+  }
+  const why = obstacle();
+  if (why) {
+    throw new Error(`this machine gives no network namespace: ${why}`);
+  }
+  const command = ["sh", "-c", `${SETUP} && exec "$@"`, "sh", process.execPath, ...process.argv.slice(1)];
+  const ran = spawnSync("unshare", [...UNSHARE, ...command], { env: { ...process.env, E2E_OWN_NETWORK: "1" }, stdio: "inherit" });
+  process.exit(ran.status ?? 1);
 }
 
 // True: we are in it, define the tests. False: one test was defined that runs this file again, in there.
