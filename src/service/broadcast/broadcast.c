@@ -56,7 +56,10 @@ void broadcast_set_feed(struct broadcast *b, const struct janus_feed *feed)
         b->feed = NULL;
     }
     if (feed) {
-        b->feed = mem_memdup(feed, sizeof(*feed));
+        /* Few streams are there, of the many that there may be: the others would be most of a broadcast. */
+        size_t size =
+            offsetof(struct janus_feed, streams) + feed->n_streams * sizeof(feed->streams[0]);
+        b->feed = mem_memdup(feed, size);
         model_id_copy(&b->feed->id, &feed->id);
         b->feed->display = mem_strdup(feed->display ? feed->display : "");
     }

@@ -42,7 +42,7 @@ struct broadcast {
     struct broadcast_record record;
     struct runner runner;
     struct list watches;
-    struct janus_feed *feed; /* FACT_PUBLISHER; NULL = not there */
+    struct janus_feed *feed; /* FACT_PUBLISHER, with its n_streams alone; NULL = not there */
     struct error failure;    /* why it ended by itself; code 0: it was asked to */
     bool restart;            /* up again when it is down */
     bool write_again;        /* what is being written is old already */
@@ -134,7 +134,7 @@ int broadcast_plan(struct broadcast *b, struct error *err);
 /* What a viewer's list tells of it: {"mast":"ID"}; to be freed. */
 char *broadcast_marker(const struct broadcast *b);
 
-/* A copy of feed, NULL: it is not there. */
+/* Keeps a copy of feed; NULL: it is not there. */
 void broadcast_set_feed(struct broadcast *b, const struct janus_feed *feed);
 
 /* ---- broadcast_input.c: who sends to whom ---- */

@@ -14,6 +14,9 @@ LOG_TOPIC(topic, "broadcast");
 #define DEFAULT_NAME "main"
 #define DEFAULT_URL  "ws://127.0.0.1:8188"
 
+/* Checks come every two seconds, by default; so much later does one see what it looks for. */
+#define ROUND_MS 250
+
 static const struct model_field server_fields[] = {
     MODEL_STRING(struct janus_server_config, name, .required = true, .min = 1, .max = 64,
                  .doc = "How requests call it."),
@@ -68,6 +71,19 @@ struct room_ear {
     void *user;
 };
 
+/* Those who look at the forwarders of one room together. */
+struct forward_round {
+    struct list node; /* of its server */
+    struct janus_server *server;
+    struct model_id room;
+    char *secret;
+    struct list looks;
+    struct loop_timer *timer; /* until it is asked for */
+    struct janus_call *call;
+    bool closed; /* asked for: who comes now waits for the next one */
+    bool telling;
+};
+
 struct janus_server {
     struct janus_servers *all;
     struct janus_server_config config;
@@ -80,6 +96,7 @@ struct janus_server {
     bool lost; /* the session was not claimed: tell when ready */
     struct list users, untold;
     struct list posts;
+    struct list rounds;
     char reason[320];
 };
 
@@ -183,6 +200,7 @@ struct janus_servers *janus_servers_new(struct loop *l, const struct janus_serve
         list_init(&one->users);
         list_init(&one->untold);
         list_init(&one->posts);
+        list_init(&one->rounds);
     }
     return s;
 }
@@ -527,4 +545,77 @@ const struct janus_feed *room_ear_find(const struct room_ear *e, const struct mo
 {
     const struct post_feed *f = find_feed(e->post, id, display);
     return f ? &f->feed : NULL;
+}
+
+/* ---- looks at a room's forwarders ---- */
+
+static void free_round(struct forward_round *r)
+{
+    list_remove(&r->node);
+    r->timer = loop_timer_free(r->timer);
+    r->call = janus_call_cancel(r->call);
+    model_id_done(&r->room);
+    free(r->secret);
+    free(r);
+}
+
+static void on_listed(void *user, const struct janus_result *res, const struct janus_forwarder *f,
+                      unsigned n)
+{
+    struct forward_round *r = user;
+    r->call = NULL;
+    r->telling = true;
+    while (!list_empty(&r->looks)) {
+        struct forward_look *look = LIST_ENTRY(r->looks.next, struct forward_look, node);
+        list_remove(&look->node);
+        look->round = NULL;
+        look->fn(look->user, res, f, n);
+    }
+    free_round(r);
+}
+
+static void on_round(void *user)
+{
+    struct forward_round *r = user;
+    r->closed = true;
+    r->call = janus_room_forwarders(r->server->rooms, &r->room, r->secret, on_listed, r);
+}
+
+static struct forward_round *open_round(struct janus_server *s, const struct model_id *room,
+                                        const char *secret)
+{
+    LIST_FOREACH (it, &s->rounds) {
+        struct forward_round *r = LIST_ENTRY(it, struct forward_round, node);
+        if (!r->closed && model_id_equal(&r->room, room) && same_text(r->secret, secret)) {
+            return r;
+        }
+    }
+    struct forward_round *r = mem_new(struct forward_round);
+    r->server = s;
+    model_id_copy(&r->room, room);
+    r->secret = secret ? mem_strdup(secret) : NULL;
+    list_init(&r->looks);
+    list_append(&s->rounds, &r->node);
+    r->timer = loop_timer_new(s->all->loop, on_round, r);
+    loop_timer_start(r->timer, ROUND_MS);
+    return r;
+}
+
+void forward_look(struct janus_server *s, const struct model_id *room, const char *secret,
+                  struct forward_look *look)
+{
+    look->round = open_round(s, room, secret);
+    list_append(&look->round->looks, &look->node);
+}
+
+void forward_look_cancel(struct forward_look *look)
+{
+    struct forward_round *r = look->round;
+    if (r) {
+        look->round = NULL;
+        list_remove(&look->node);
+        if (list_empty(&r->looks) && !r->telling) {
+            free_round(r);
+        }
+    }
 }

@@ -2,8 +2,8 @@
 #pragma once
 /*
  * The Janus servers of the configuration: one connection each, made when first needed and kept, with one handle of the
- * Streaming and one of the VideoRoom plugin that all broadcasts share; and ears in rooms, one participant per room however many
- * broadcasts listen. Control loop.
+ * Streaming and one of the VideoRoom plugin that all broadcasts share; ears in rooms, one participant per room however many
+ * broadcasts listen; and looks at a room's forwarders, one list however many ask. Control loop.
  */
 #include "peer/janus/janus_room.h"
 #include "peer/janus/janus_streaming.h"
@@ -95,3 +95,21 @@ const struct error *room_ear_out(const struct room_ear *e, int *ret_code, bool *
 /* By id when it is one, else by display; NULL: it does not publish. Valid until the next callback. */
 const struct janus_feed *room_ear_find(const struct room_ear *e, const struct model_id *id,
                                        const char *display);
+
+/* ---- looks at a room's forwarders ---- */
+
+/*
+ * Embedded in who asks. Janus tells all forwarders of a room or none, so that a check of each broadcast by itself would cost the
+ * square of their number: who asks for the same room within a moment is answered by one list, which is asked for after it.
+ */
+struct forward_look {
+    struct list node; /* private; zeroed before first use */
+    struct forward_round *round;
+    janus_forwarders_fn fn; /* once, later, unless cancelled; may free the look or begin it again */
+    void *user;
+};
+/* Not one that is under way. secret may be NULL. */
+void forward_look(struct janus_server *s, const struct model_id *room, const char *secret,
+                  struct forward_look *look);
+/* fn does not come any more; also of one that is not under way. */
+void forward_look_cancel(struct forward_look *look);

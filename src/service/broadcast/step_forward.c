@@ -15,6 +15,7 @@
 struct forward_step {
     struct janus_step js;
     unsigned stopping; /* forwarders that are still to be stopped, from the end of the list */
+    struct forward_look look; /* of a check */
 };
 #define FORWARD(s) CONTAINER_OF((s), struct forward_step, js.step)
 
@@ -297,6 +298,7 @@ static void list(struct step *s)
 
 static void start(struct step *s)
 {
+    forward_look_cancel(&FORWARD(s)->look); /* it would tell of those that are made anew */
     janus_step_ready(s, list);
 }
 
@@ -342,8 +344,7 @@ static void on_checked(void *user, const struct janus_result *res, const struct 
 {
     struct step *s = user;
     struct broadcast_forward_response *r = response_of(s);
-    JANUS_STEP(s)->call = NULL;
-    if (res->r < 0 && !janus_says_gone(res)) {
+    if (s->state != STEP_UP || (res->r < 0 && !janus_says_gone(res))) {
         return;
     }
     unsigned there = 0;
@@ -364,9 +365,11 @@ static void on_checked(void *user, const struct janus_result *res, const struct 
 static void check(struct step *s)
 {
     struct janus_step *js = JANUS_STEP(s);
-    if (!js->call && janus_server_ready(js->server)) {
-        js->call = janus_room_forwarders(handle_of(s), &request_of(s)->room_id, secret_of(s),
-                                         on_checked, s);
+    struct forward_look *look = &FORWARD(s)->look;
+    if (!look->round && janus_server_ready(js->server)) {
+        look->fn = on_checked;
+        look->user = s;
+        forward_look(js->server, &request_of(s)->room_id, secret_of(s), look);
     }
 }
 
@@ -400,9 +403,15 @@ static void stop_next(struct step *s)
                                 secret_of(s), admin_key_of(s), on_stopped, s);
 }
 
-static void stop(struct step *s)
+static void drop(struct step *s)
 {
     janus_step_drop(s);
+    forward_look_cancel(&FORWARD(s)->look);
+}
+
+static void stop(struct step *s)
+{
+    drop(s);
     FORWARD(s)->stopping = (unsigned)response_of(s)->forwarders.len;
     if (!s->ours || FORWARD(s)->stopping == 0) {
         clear_forwarders(response_of(s));
@@ -423,5 +432,5 @@ const struct step_kind step_forward = {
     .adopt = adopt,
     .check = check,
     .stop = stop,
-    .drop = janus_step_drop,
+    .drop = drop,
 };

@@ -417,6 +417,69 @@ static void test_debts_are_paid(void **state)
     world_free(w);
 }
 
+/* ---- looks at forwarders ---- */
+
+struct looker {
+    struct forward_look look;
+    unsigned answers;
+    int r, code;
+    struct looker *ends; /* cancelled by this one's answer */
+};
+
+static void on_looked(void *user, const struct janus_result *res, const struct janus_forwarder *f,
+                      unsigned n)
+{
+    struct looker *k = user;
+    k->answers++;
+    k->r = res->r;
+    k->code = res->code;
+    assert_int_equal(n, 0);
+    if (k->ends) {
+        forward_look_cancel(&k->ends->look);
+    }
+}
+
+static void look_at(struct world *w, struct looker *k, int64_t room)
+{
+    const struct model_id id = {.kind = MODEL_ID_INT, .num = room};
+    k->look.fn = on_looked;
+    k->look.user = k;
+    forward_look(w->server, &id, NULL, &k->look);
+}
+
+static void test_looks_together(void **state)
+{
+    struct world *w = world_new();
+    struct looker k[6] = {0};
+    make_room(w, 4321);
+    for (unsigned i = 0; i < 4; i++) {
+        look_at(w, &k[i], 4321);
+    }
+    look_at(w, &k[4], 4322);
+    look_at(w, &k[5], 4323);
+    assert_ptr_equal(k[0].look.round, k[2].look.round);
+    assert_ptr_not_equal(k[0].look.round, k[4].look.round);
+    forward_look_cancel(&k[3].look);
+    forward_look_cancel(&k[5].look); /* the only one of its room */
+    k[0].ends = &k[1];
+    RUN_UNTIL(w->l, k[2].answers && k[4].answers);
+    assert_int_equal(k[0].answers, 1);
+    assert_int_equal(k[0].r, 0);
+    assert_int_equal(k[1].answers + k[3].answers + k[5].answers, 0);
+    assert_int_equal(k[4].code, JANUS_ROOM_NO_SUCH);
+    k[0].ends = NULL;
+    look_at(w, &k[0], 4321); /* the next round */
+    RUN_UNTIL(w->l, k[0].answers == 2);
+    assert_int_equal(k[2].answers, 1);
+    /* The connection goes: they hear of that. */
+    look_at(w, &k[1], 4321);
+    real_janus_kill(w->real);
+    RUN_UNTIL(w->l, k[1].answers == 1);
+    assert_true(k[1].r < 0);
+    real_janus_again(w->real);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +494,7 @@ int main(void)
         cmocka_unit_test(test_janus_killed_anywhere),
         cmocka_unit_test(test_suspends),
         cmocka_unit_test(test_debts_are_paid),
+        cmocka_unit_test(test_looks_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
