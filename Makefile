@@ -57,11 +57,12 @@ test-long: test-unit test/e2e/node_modules/.package-lock.json
 	@tools/deps test-long deb
 	@MAST_BIN=$(abspath $(BUILD))/src/app/mast MAST_BUILD=$(abspath $(BUILD)) tools/test-long $(LONG)
 
-bench: build
+bench: build test/e2e/node_modules/.package-lock.json
 	@tools/deps bench
 	@meson configure $(BUILD) -Dbench=true && ninja -C $(BUILD) -j $(JOBS) --quiet
 	@MAST_BUILD=$(abspath $(BUILD)) node bench/run.mjs $(BENCH)
 	@MAST_BUILD=$(abspath $(BUILD)) node bench/hls.mjs $(filter --quick,$(BENCH))
+	@MAST_BIN=$(abspath $(BUILD))/src/app/mast node bench/broadcasts.mjs $(filter --quick,$(BENCH))
 
 sanitize:
 	@tools/deps build test

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Broadcasts with a real Janus: how many start and stop a second, what a running one costs, how soon its first picture is there.
 //
-//   node bench/broadcasts.mjs [--quick] [--only rate|running|first] [--check 2s] [--out FILE]
+//   node bench/broadcasts.mjs [--quick] [--only rate|idle|forwards|first] [--check 2s] [--out FILE]
 //
 // Broadcasts of the API, each with a room and a mountpoint (video and audio) of its own and nobody in it, or, of one publisher in
 // a browser, with a mountpoint and a forward. Janus, browser, server and this program share the machine, unpinned: what a start
@@ -21,7 +21,7 @@ enterOwnNetwork();
 const quick = process.argv.includes("--quick");
 const BATCH = quick ? 20 : 200;
 const LEVELS = quick ? [10, 20] : [250, 500, 1000];
-const FORWARD_LEVELS = quick ? [10] : [250];
+const FORWARD_LEVELS = quick ? [10] : [250, 1000];
 const AT_ONCE = 50; // while a level fills
 const SECONDS = quick ? 4 : 20;
 const OPENS = quick ? 3 : 10;
@@ -165,11 +165,14 @@ async function fill(what, s, make, levels) {
   }
 }
 
-async function running() {
+async function idle() {
   const slots = await servers();
   await fill("slots", slots, slot, LEVELS);
   await slots.close();
-  // One small picture a second: what is measured is the server, not how Janus forwards.
+}
+
+// One small picture a second: what is measured is the server, not how Janus forwards.
+async function forwards() {
   const s = await servers();
   const browser = await WebrtcBrowser.start();
   await s.janus.videoroom({ request: "create", room: ROOM, publishers: 4, videocodec: "h264" });
@@ -199,22 +202,28 @@ async function first() {
     } else {
       viewer = await browser.watch(janus, { id: 300000 + n });
     }
+    const connected = performance.now();
     while (!((await viewer.stats()).tracks.find((t) => t.kind === "video")?.frames > 0)) {
       await sleep(5);
     }
-    runs.push({ up: up - from, picture: performance.now() - from });
+    runs.push({ up: up - from, connected: connected - up, waited: performance.now() - connected, picture: performance.now() - from });
     await viewer.call("leave");
     await stop(mast, id);
   }
   runs.shift(); // opened the tab and the connection to Janus
   const of = (key) => runs.map((r) => r[key]);
-  const row = { what: "first", up: median(of("up")), picture: median(of("picture")), worst: Math.max(...of("picture")) };
-  report(row, `first decoded picture after the POST, ${OPENS} times: median ${row.picture.toFixed(0)} ms (running after ${row.up.toFixed(0)} ms), worst ${row.worst.toFixed(0)} ms`);
+  const [up, connected, waited, picture] = ["up", "connected", "waited", "picture"].map((key) => median(of(key)));
+  const worst = Math.max(...of("picture"));
+  report(
+    { what: "first", up, connected, waited, picture, worst },
+    `first decoded picture after the POST, ${OPENS} times: median ${picture.toFixed(0)} ms, worst ${worst.toFixed(0)} ms; ` +
+      `running after ${up.toFixed(0)} ms, viewer connected ${connected.toFixed(0)} ms later, picture ${waited.toFixed(0)} ms after that`,
+  );
   await browser.close();
   await close();
 }
 
-for (const [name, measure] of Object.entries({ rate, running, first })) {
+for (const [name, measure] of Object.entries({ rate, idle, forwards, first })) {
   if (!option("--only") || option("--only") === name) {
     await measure();
   }
