@@ -116,7 +116,8 @@ static enum broadcast_state look_at_steps(const struct broadcast *b, const struc
         const struct step *s = r->steps[i];
         switch (s->state) {
         case STEP_UP:
-            sick = sick || !s->sick ? sick : s;
+            /* That no media arrives is what comes of it; why, another one knows. */
+            sick = s->sick && (!sick || sick->kind == &step_mountpoint) ? s : sick;
             break;
         case STEP_WAITING:
             waits = waits ? waits : s;
