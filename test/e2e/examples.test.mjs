@@ -4,16 +4,17 @@
 
 import assert from "node:assert/strict";
 import dgram from "node:dgram";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 
 import { startProgram } from "./lib/ffmpeg.mjs";
 import { Janus } from "./lib/janus.mjs";
-import { eventually, exitOf, Hopeless, stopChild } from "./lib/mast.mjs";
+import { eventually, exitOf, Hopeless, Mast, stopChild } from "./lib/mast.mjs";
 import { inOwnNetwork } from "./lib/netns.mjs";
 import { WebrtcBrowser } from "./lib/webrtc-page.mjs";
 import { sameWorld, world } from "./lib/world.mjs";
 
+const ROOT = resolve(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "../..");
 const BUILD = process.env.MAST_BUILD;
 
 if (inOwnNetwork(import.meta.url)) {
@@ -116,5 +117,35 @@ function defineTests() {
       await stopChild(child, "SIGKILL");
       sockets.forEach((s) => s.close());
     }
+  });
+
+  // A slot for a browser, and a publisher that is not there: what is asked needs no browser here.
+  test("the same over HTTP, in Python", { timeout: 120000 }, async () => {
+    const before = await world({ janus });
+    const main = { name: "main", url: janus.url, admin_key: janus.streamingKey, room_admin_key: janus.roomKey };
+    const mast = await Mast.start({ config: { janus: [main] } });
+    const python = (...args) =>
+      startProgram("python3", ["-B", ...args], { cwd: join(ROOT, "examples/python"), env: { ...process.env, MAST_URL: mast.url } });
+    const media = '[{"type": "video", "mid": "v", "port": 0, "pt": 96, "codec": "h264"}]';
+    const request = `source_kind="frontend_owned", room_id=4321, mountpoint_spec={"id": 9903, "media": ${media}}`;
+    const child = python("-c", `import sys; from mast_http import *; sys.exit(run_until_asked(Mast(), ${request}))`);
+    try {
+      await says(child, /br_\w+: (running|degraded)/);
+      await says(child, /"healthy": /);
+      assert.ok((await janus.mountpoints()).some((m) => m.id === 9903));
+      child.kill("SIGTERM");
+      assert.equal((await exitOf(child)).code, 0, child.log);
+      assert.match(child.log, /: stopped/);
+      const nobody = python("videoroom_to_mountpoint.py", "4321", "777", "9903");
+      assert.equal((await exitOf(nobody)).code, 1);
+      assert.match(nobody.log, /failed publisher: publisher 777 does not publish in room 4321/);
+      const wrong = python("-c", 'import sys; from mast_http import *; sys.exit(run_until_asked(Mast(), source_kind="nonsense"))');
+      assert.equal((await exitOf(wrong)).code, 1);
+      assert.match(wrong.log, /400 invalid-body/);
+    } finally {
+      await stopChild(child, "SIGKILL");
+      await mast.close();
+    }
+    await sameWorld(before, { janus });
   });
 }
