@@ -79,14 +79,14 @@ export interface SystemInfo {
   listeners: ListenerInfo[];
 }
 
-type Json = Record<string, unknown>;
+export type Json = Record<string, unknown>;
 
-const num = (v: unknown): number => (typeof v === "number" && Number.isFinite(v) ? v : 0);
-const str = (v: unknown): string => (typeof v === "string" ? v : "");
-const obj = (v: unknown): Json => (typeof v === "object" && v !== null ? (v as Json) : {});
-const list = <T>(v: unknown, parse: (item: unknown) => T): T[] => (Array.isArray(v) ? v.map(parse) : []);
+export const num = (v: unknown): number => (typeof v === "number" && Number.isFinite(v) ? v : 0);
+export const str = (v: unknown): string => (typeof v === "string" ? v : "");
+export const obj = (v: unknown): Json => (typeof v === "object" && v !== null ? (v as Json) : {});
+export const list = <T>(v: unknown, parse: (item: unknown) => T): T[] => (Array.isArray(v) ? v.map(parse) : []);
 
-function time(v: unknown): number | null {
+export function time(v: unknown): number | null {
   const ms = typeof v === "string" ? Date.parse(v) : NaN;
   return Number.isFinite(ms) ? ms : null;
 }
@@ -191,7 +191,7 @@ export class ApiError extends Error {
   }
 }
 
-async function ask(url: string, init: RequestInit = {}): Promise<unknown> {
+export async function ask(url: string, init: RequestInit = {}): Promise<unknown> {
   const reply = await fetch(url, { cache: "no-store", ...init, headers: { accept: "application/json", ...init.headers } });
   const body: unknown = await reply.json().catch(() => null);
   if (reply.status === 401) {

@@ -15,15 +15,15 @@ import { judge } from "./late.js";
 import { playLinks } from "./links.js";
 import { whoAmI } from "./login.js";
 import { codecName } from "./player/index.js";
+import { sureButton } from "./sure.js";
 import { table } from "./system.js";
 
 const POLL_MS = 2000;
 const RATE_SLOTS = 180;
 const GROUP_SPAN_MS = 60000; // of the graph, unless groups are longer
 const EVENTS_MAX = 50;
-const SURE_MS = 3000;
 
-function panel(title: Key, kind: string, ...content: Node[]): HTMLElement {
+export function panel(title: Key, kind: string, ...content: Node[]): HTMLElement {
   return el("section", { class: `panel ${kind}` }, el("h2", {}, t(title)), ...content);
 }
 
@@ -102,19 +102,17 @@ class GroupGraph {
 class ReaderRow {
   readonly node: HTMLTableRowElement;
   private readonly cells: HTMLTableCellElement[];
-  private readonly end: HTMLButtonElement;
-  private sure: number | undefined;
   private last: { bytes: number; atMs: number } | null = null;
 
   constructor(
     r: SessionInfo,
-    private readonly ask: (button: HTMLButtonElement) => void,
+    ask: (button: HTMLButtonElement) => void,
   ) {
     const who = `${r.protocol.toUpperCase()} ${r.remote}`;
     const label = t("detail.kick.who", { who });
-    this.end = el("button", { class: "button small", type: "button", "aria-label": label, title: label, click: () => this.click() }, t("detail.kick"));
+const end = sureButton(t("detail.kick"), label, ask, "small");
     this.cells = READER_COLUMNS.map((c) => el("td", { "data-label": t(c) }));
-    this.node = el("tr", { "data-reader": r.id }, ...this.cells, el("td", { class: "act" }, this.end));
+    this.node = el("tr", { "data-reader": r.id }, ...this.cells, el("td", { class: "act" }, end));
     const [what] = this.cells;
     what?.append(el("div", {}, el("strong", {}, r.protocol.toUpperCase()), " ", r.remote, r.agent ? el("span", { class: "agent", title: r.agent }, r.agent) : null));
   }
@@ -136,25 +134,6 @@ class ReaderRow {
     put(behind, formatSeconds(r.behind_ms / 1000));
     put(why, verdict.texts.join("; "));
     this.node.dataset["level"] = verdict.level;
-  }
-
-  // Twice, so that nobody is thrown out by a slip.
-  private click(): void {
-    if (this.sure === undefined) {
-      setText(this.end, t("detail.kick.sure"));
-      this.end.classList.add("sure");
-      this.sure = window.setTimeout(() => this.calm(), SURE_MS);
-      return;
-    }
-    this.calm();
-    this.ask(this.end);
-  }
-
-  private calm(): void {
-    window.clearTimeout(this.sure);
-    this.sure = undefined;
-    setText(this.end, t("detail.kick"));
-    this.end.classList.remove("sure");
   }
 }
 

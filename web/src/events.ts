@@ -15,6 +15,10 @@ const PAST = 100;
 
 function about(e: FeedEvent): Node | string {
   const path = e.resource.startsWith("streams/") ? e.resource.slice("streams/".length) : "";
+  const broadcast = e.resource.startsWith("broadcasts/") ? e.resource.slice("broadcasts/".length) : "";
+  if (broadcast) {
+    return el("a", { href: `/#broadcasts/${encodeURIComponent(broadcast)}` }, e.resource);
+  }
   return path ? el("a", { href: `/${encodePath(path)}` }, path) : e.resource;
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One document for all pages: the server answers / and /{path} with it, and the location says which it is. On the front page
-// the hash does: "#events", "#system".
+// the hash does: "#broadcasts", "#broadcasts/ID", "#events", "#system".
 
 import "./style.css";
+import { BroadcastPage } from "./broadcast.js";
+import { BroadcastsPage } from "./broadcasts.js";
 import { EventsPage } from "./events.js";
 import { lang, pickLang, useLang, type Lang } from "./i18n.js";
 import { startKeys } from "./keys.js";
@@ -14,15 +16,15 @@ import { startTheme } from "./theme.js";
 import { Wall } from "./wall.js";
 import { Watch } from "./watch.js";
 
-function currentPath(): string {
+function decoded(text: string): string {
   try {
-    return decodeURIComponent(location.pathname).replace(/^\/+|\/+$/g, "");
+    return decodeURIComponent(text);
   } catch {
-    return location.pathname.slice(1);
+    return text;
   }
 }
 
-const path = currentPath();
+const path = decoded(location.pathname).replace(/^\/+|\/+$/g, "");
 const isFront = path === "" || path === "index.html";
 const embedded = !isFront && new URLSearchParams(location.search).has("embed");
 
@@ -32,7 +34,13 @@ function makeView(): [PageName, View] {
   if (!isFront) {
     return ["watch", new Watch(path, embedded)];
   }
+  const broadcast = /^#broadcasts\/(.+)$/.exec(location.hash)?.[1];
+  if (broadcast !== undefined) {
+    return ["broadcasts", new BroadcastPage(decoded(broadcast))];
+  }
   switch (location.hash) {
+    case "#broadcasts":
+      return ["broadcasts", new BroadcastsPage()];
     case "#events":
       return ["events", new EventsPage()];
     case "#system":

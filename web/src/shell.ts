@@ -12,10 +12,11 @@ export interface View {
   close(): void;
 }
 
-export type PageName = "streams" | "events" | "system" | "watch";
+export type PageName = "streams" | "broadcasts" | "events" | "system" | "watch";
 
 const PAGES: readonly { name: PageName; href: string; label: Key; key: string; says: Key }[] = [
   { name: "streams", href: "/", label: "nav.streams", key: "w", says: "keys.streams" },
+  { name: "broadcasts", href: "/#broadcasts", label: "nav.broadcasts", key: "b", says: "keys.broadcasts" },
   { name: "events", href: "/#events", label: "nav.events", key: "e", says: "keys.events" },
   { name: "system", href: "/#system", label: "nav.system", key: "y", says: "keys.system" },
 ];
