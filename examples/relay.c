@@ -105,9 +105,10 @@ int main(int argc, char *argv[])
     while (!ending) {
         run(mast);
     }
-    mast_relay_free(relay, 0, on_stopped, NULL);
+    mast_relay_stop(relay, on_stopped, NULL);
     while (!stopped) {
         run(mast);
     }
+    mast_relay_free_wait(relay, 0, NULL);
     return mast_free(mast) < 0;
 }

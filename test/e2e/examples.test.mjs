@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 
 import { startProgram } from "./lib/ffmpeg.mjs";
 import { Janus } from "./lib/janus.mjs";
-import { eventually, exitOf, Hopeless, Mast, stopChild } from "./lib/mast.mjs";
+import { eventually, Hopeless, Mast, stopChild } from "./lib/mast.mjs";
 import { inOwnNetwork } from "./lib/netns.mjs";
 import { WebrtcBrowser } from "./lib/webrtc-page.mjs";
 import { sameWorld, world } from "./lib/world.mjs";
@@ -23,7 +23,19 @@ if (inOwnNetwork(import.meta.url)) {
 
 // It prints on two channels; what it says is in .log.
 function example(name, args, env = {}) {
-  return startProgram(join(BUILD, "examples", `example_${name}`), args, { env: { ...process.env, MAST_LIBEXEC_DIR: join(BUILD, "src/io"), ...env } });
+  return start(join(BUILD, "examples", `example_${name}`), args, { env: { ...process.env, MAST_LIBEXEC_DIR: join(BUILD, "src/io"), ...env } });
+}
+
+function start(...program) {
+  const child = startProgram(...program);
+  child.closed = new Promise((done) => child.once("close", done));
+  return child;
+}
+
+// Its exit code, once all that it wrote is in .log.
+async function endOf(child) {
+  await child.closed;
+  return child.exitCode;
 }
 
 const says = (child, what) =>
@@ -61,7 +73,7 @@ function defineTests() {
       await viewer.hears({ hz: 440 });
       await viewer.leave();
       child.kill("SIGTERM");
-      assert.equal((await exitOf(child)).code, 0, child.log);
+      assert.equal(await endOf(child), 0, child.log);
       assert.match(child.log, /: stopped/);
       await sameWorld(before, { janus });
     } finally {
@@ -73,8 +85,7 @@ function defineTests() {
   test("what Janus refuses is said in its words, and nothing is left", { timeout: 60000 }, async () => {
     const before = await world({ janus });
     const child = example("videoroom_to_mountpoint", [janus.url, "999", "1", "9902"], { ...keys(), JANUS_STREAMING_KEY: "wrong" });
-    await exitOf(child);
-    assert.equal(child.exitCode, 1, child.log);
+    assert.equal(await endOf(child), 1, child.log);
     assert.match(child.log, /: failed/);
     await sameWorld(before, { janus });
   });
@@ -91,7 +102,7 @@ function defineTests() {
       const second = pids()[1];
       assert.notEqual(second, first);
       child.kill("SIGINT");
-      assert.equal((await exitOf(child)).code, 0, child.log);
+      assert.equal(await endOf(child), 0, child.log);
       assert.throws(() => process.kill(second, 0), /ESRCH/);
     } finally {
       await stopChild(child, "SIGKILL");
@@ -111,7 +122,7 @@ function defineTests() {
       await says(child, /start: it runs/);
       await eventually("RTP of both payload types arrives", () => seen[0].has(96) && seen[1].has(111));
       child.kill("SIGTERM");
-      assert.equal((await exitOf(child)).code, 0, child.log);
+      assert.equal(await endOf(child), 0, child.log);
       assert.match(child.log, /test: stopped/);
     } finally {
       await stopChild(child, "SIGKILL");
@@ -125,7 +136,7 @@ function defineTests() {
     const main = { name: "main", url: janus.url, admin_key: janus.streamingKey, room_admin_key: janus.roomKey };
     const mast = await Mast.start({ config: { janus: [main] } });
     const python = (...args) =>
-      startProgram("python3", ["-B", ...args], { cwd: join(ROOT, "examples/python"), env: { ...process.env, MAST_URL: mast.url } });
+      start("python3", ["-B", ...args], { cwd: join(ROOT, "examples/python"), env: { ...process.env, MAST_URL: mast.url } });
     const media = '[{"type": "video", "mid": "v", "port": 0, "pt": 96, "codec": "h264"}]';
     const request = `source_kind="frontend_owned", room_id=4321, mountpoint_spec={"id": 9903, "media": ${media}}`;
     const child = python("-c", `import sys; from mast_http import *; sys.exit(run_until_asked(Mast(), ${request}))`);
@@ -134,13 +145,13 @@ function defineTests() {
       await says(child, /"healthy": /);
       assert.ok((await janus.mountpoints()).some((m) => m.id === 9903));
       child.kill("SIGTERM");
-      assert.equal((await exitOf(child)).code, 0, child.log);
+      assert.equal(await endOf(child), 0, child.log);
       assert.match(child.log, /: stopped/);
       const nobody = python("videoroom_to_mountpoint.py", "4321", "777", "9903");
-      assert.equal((await exitOf(nobody)).code, 1);
+      assert.equal(await endOf(nobody), 1);
       assert.match(nobody.log, /failed publisher: publisher 777 does not publish in room 4321/);
       const wrong = python("-c", 'import sys; from mast_http import *; sys.exit(run_until_asked(Mast(), source_kind="nonsense"))');
-      assert.equal((await exitOf(wrong)).code, 1);
+      assert.equal(await endOf(wrong), 1);
       assert.match(wrong.log, /400 invalid-body/);
     } finally {
       await stopChild(child, "SIGKILL");

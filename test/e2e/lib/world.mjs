@@ -80,7 +80,7 @@ function runnerIn(parents) {
 // What runs in this network on behalf of the server, or of one that is no more: its children and theirs, and whatever has no
 // process of the test above it. What the test itself started is its own affair.
 export function servantsOf(mastPid) {
-  const all = processesIn().filter((p) => !/crashpad/.test(p.command)); // Chromium's, which leaves its parent
+  const all = processesIn().filter((p) => !/crashpad|chrom(e|ium)/.test(p.command)); // some of Chromium's leave their parent
   const parents = new Map(all.map((p) => [p.pid, p.parent]));
   const runner = runnerIn(parents);
   const isServant = ({ pid }) => {
