@@ -159,6 +159,9 @@ int janus_mountpoint_check(struct janus_mountpoint *m, bool for_create, struct e
     if (m->media.len > JANUS_TRACKS_MAX) {
         return error_set(err, -E2BIG, "media", "has more than %u tracks", JANUS_TRACKS_MAX);
     }
+    if (m->id.kind == MODEL_ID_INT && m->id.num < 0) {
+        return error_set(err, -EINVAL, "id", "must not be negative");
+    }
     int r = body_check_extra(m->extra, "extra", err);
     if (r < 0) {
         return r;

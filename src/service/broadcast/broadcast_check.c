@@ -337,20 +337,21 @@ static int check_lines(const struct broadcast_request *r, struct error *err)
 
 /*
  * Without either a viewer that comes between two key frames waits for the next one (reference 0.8 and 1.6): a publisher in
- * Janus is asked through the track's RTCP port, for the others Janus keeps the last key frame. What the caller says stays.
+ * Janus is asked through the track's RTCP port, for the others Janus keeps the last key frame. The builtin relay sends its
+ * reports to that port. What the caller says stays.
  */
-static void help_late_viewers(const struct broadcast_request *r, struct janus_mountpoint *m)
+static void add_feedback(const struct broadcast_request *r, struct janus_mountpoint *m)
 {
     bool room = ROOMS & BIT(r->source_kind);
+    bool builtin = broadcast_request_relay(r) == BROADCAST_RELAY_BUILTIN;
     for (size_t i = 0; i < m->media.len; i++) {
         struct janus_track *t = &m->media.items[i];
-        if (t->type != JANUS_VIDEO) {
-            continue;
-        }
-        if (room && !MODEL_HAS(T_MODEL, t, rtcpport)) {
+        bool video = t->type == JANUS_VIDEO;
+        bool asks = builtin ? t->type != JANUS_DATA : room && video;
+        if (asks && !MODEL_HAS(T_MODEL, t, rtcpport)) {
             MODEL_SET(T_MODEL, t, rtcpport, 0);
         }
-        if (!room && !t->simulcast && !MODEL_HAS(T_MODEL, t, bufferkf)) {
+        if (video && !room && !t->simulcast && !MODEL_HAS(T_MODEL, t, bufferkf)) {
             MODEL_SET(T_MODEL, t, bufferkf, true);
         }
     }
@@ -368,7 +369,7 @@ static int check_mountpoint(struct broadcast_request *r, struct error *err)
     }
     bad = bad < 0 ? bad : check_lines(r, err);
     if (bad == 0 && r->create_mountpoint) {
-        help_late_viewers(r, m);
+        add_feedback(r, m);
     }
     return bad;
 }

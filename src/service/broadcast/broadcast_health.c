@@ -127,8 +127,12 @@ static void refresh_steps(struct broadcast *b)
         v->state = shown(b, s);
         free(v->error);
         v->error = s->reason ? mem_strdup(s->reason) : NULL;
-        if (s->state == STEP_UP && v->started_at == 0) {
-            v->started_at = s->since_ns;
+        if (s->state == STEP_UP) {
+            v->started_at = v->started_at ? v->started_at : s->since_ns;
+            v->ended_at = 0;
+        } else if (v->started_at && !v->ended_at &&
+                   (s->state == STEP_IDLE || s->state == STEP_KEPT)) {
+            v->ended_at = s->since_ns;
         }
     }
 }

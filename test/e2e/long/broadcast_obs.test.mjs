@@ -3,7 +3,13 @@
 // returns, and has its own settings back at the end.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
+import { createServer } from "node:tls";
 
 import { Broadcasts, janusConfig } from "../lib/broadcast.mjs";
 import { Janus } from "../lib/janus.mjs";
@@ -16,6 +22,30 @@ const PASSWORD = "obs-secret-pw";
 const OWN = { server: "rtmp://127.0.0.1:9/own", key: "own-key", use_auth: false };
 const H264 = "packetization-mode=1;profile-level-id=42e01f;level-asymmetry-allowed=1";
 const SLOW = { timeout: 60000 };
+
+// OBS speaks no TLS; what listens in front of it does. The certificate is the only authority that the server trusts.
+const CERTIFICATE = join(tmpdir(), `mast-obs-${process.pid}.crt`);
+const KEY = join(tmpdir(), `mast-obs-${process.pid}.key`);
+
+function makeCertificate() {
+  execFileSync("openssl", [
+    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=obs"],
+    ...["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", KEY, "-out", CERTIFICATE],
+  ], { stdio: "ignore" }); // prettier-ignore
+}
+
+async function tlsFront(port) {
+  const front = createServer({ cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) }, (client) => {
+    const server = connect(port, "127.0.0.1");
+    client.pipe(server).pipe(client);
+    client.on("error", () => server.destroy());
+    server.on("error", () => client.destroy());
+    server.on("close", () => client.destroy());
+    client.on("close", () => server.destroy());
+  });
+  await new Promise((done) => front.listen(0, "127.0.0.1", done));
+  return front;
+}
 
 if (inOwnNetwork(import.meta.url)) {
   defineTests();
@@ -35,7 +65,8 @@ function defineTests() {
     await obs.service(OWN);
     janus = await Janus.start();
     browser = await WebrtcBrowser.start();
-    mast = await Mast.start({ config: janusConfig(janus) });
+    makeCertificate();
+    mast = await Mast.start({ config: janusConfig(janus), env: { SSL_CERT_FILE: CERTIFICATE } });
     broadcasts = new Broadcasts(mast);
   });
 
@@ -50,6 +81,8 @@ function defineTests() {
     await janus?.close();
     await obs?.close();
     await screen?.close();
+    rmSync(CERTIFICATE, { force: true });
+    rmSync(KEY, { force: true });
   });
 
   const start = (id, more) =>
@@ -101,6 +134,21 @@ function defineTests() {
       await stop(relay_kind);
     });
   }
+
+  test("OBS behind TLS, sent on by the builtin relay", { timeout: 120000 }, async () => {
+    const front = await tlsFront(obs.port);
+    try {
+      await start("secure", { relay_kind: "builtin", obs_port: front.address().port, obs_secure: true });
+      await broadcasts.reaches("secure", "running", SLOW);
+      assert.equal((await broadcasts.show("secure")).relay_info.kind, "builtin");
+      await decodes();
+      await stop("secure");
+      await start("clear", { relay_kind: "builtin", obs_port: front.address().port });
+      assert.ok((await broadcasts.reaches("clear", "failed", SLOW)).reason);
+    } finally {
+      front.close();
+    }
+  });
 
   test("OBS is killed and returns: its stream is begun again, its settings are put back at the end", { timeout: 240000 }, async () => {
     await start("killed");
