@@ -617,9 +617,11 @@ struct serve *serve_free(struct serve *s)
     /* Ends the sessions of every protocol, WebSockets as well. */
     s->engine = engine_free(s->engine);
     s->hls = hls_server_free(s->hls);
-    /* Conversions that streams had are closed by message and answered, while the media loops still stand. */
-    loop_run_once(s->control, 0);
-    s->av = av_pool_free(s->av);
+    if (s->av) {
+        /* Conversions that streams had are closed by message and answered, while the media loops still stand. */
+        loop_run_once(s->control, 0);
+        s->av = av_pool_free(s->av);
+    }
     if (s->access) {
         access_service_stop(s->access, s->loops, s->n_loops);
     }
