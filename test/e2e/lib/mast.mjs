@@ -43,9 +43,12 @@ export async function eventually(what, check, { timeout = PATIENCE_MS, every = 5
   }
 }
 
-// Below what the kernel gives to connections that go out and above what Janus takes (lib/janus.mjs), so that only who asks here as well
-// can be in the way, and by chance.
-const PORTS = { from: 30000, to: 32700 };
+// Below what the kernel gives to connections that go out and above what Janus takes (lib/janus.mjs). Each lane of tools/test-e2e has
+// a half of it, and a process goes through that from a point of its own, so that no port is given twice before the one who asked
+// for it could listen.
+const PORTS = { from: 30000, half: 1350 };
+const firstPort = PORTS.from + (process.env.MAST_TEST_LANE === "beside" ? PORTS.half : 0);
+let portsGiven = Math.floor(Math.random() * PORTS.half);
 
 function canListen(port) {
   const server = createServer();
@@ -57,7 +60,7 @@ function canListen(port) {
 
 export async function freePort() {
   for (;;) {
-    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    const port = firstPort + (portsGiven++ % PORTS.half);
     if (await canListen(port)) {
       return port;
     }
