@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/overview.h"
 
+#include "api/reply.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/model.h"
@@ -134,12 +135,7 @@ static void handle_overview(void *user, struct http_request *req, struct http_re
     struct memory memory;
     struct overview_view view;
     view_overview(user, &memory, &view);
-    _cleanup_(out_done) struct out out = {0};
-    struct json j = json_init(&out);
-    (void)model_write(&overview_model, &view, NULL, &j);
-    struct buf *body = buf_copy(out_view(&out));
-    http_reply_header(reply, "Cache-Control", "no-store");
-    http_reply_send(reply, 200, "application/json", &body);
+    reply_model(reply, 200, &overview_model, &view);
 }
 
 const struct http_route overview_routes[] = {

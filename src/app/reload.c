@@ -2,6 +2,7 @@
 #include "app/reload.h"
 
 #include "api/events.h"
+#include "api/reply.h"
 #include "app/command.h"
 #include "app/hooks.h"
 #include "base/clock.h"
@@ -348,13 +349,8 @@ static void handle_reload(void *user, struct http_request *req, struct http_repl
         http_reply_problem(reply, 422, "invalid-configuration", &err);
         return;
     }
-    _cleanup_(out_done) struct out o = {0};
-    struct json j = json_init(&o);
-    (void)model_write(&reload_report_model, &report, NULL, &j);
+    reply_model(reply, 200, &reload_report_model, &report);
     model_done(&reload_report_model, &report);
-    struct buf *body = buf_copy(out_view(&o));
-    http_reply_header(reply, "Cache-Control", "no-store");
-    http_reply_send(reply, 200, "application/json", &body);
 }
 
 static const struct http_doc_problem reload_problems[] = {

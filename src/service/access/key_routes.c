@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /api/v1/keys and /api/v1/stream-keys: two views of the same list. */
+#include "api/reply.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "io/http_doc.h"
@@ -9,32 +10,12 @@
 
 #define BODY_MAX (64 * 1024)
 
-static void send_json(struct http_reply *reply, int status, const struct model *view,
-                      const struct access_key *k)
-{
-    _cleanup_free_ char *json = model_to_json(view, k, MODEL_SECRETS_REDACTED);
-    struct buf *body = buf_from_str(json);
-    http_reply_header(reply, "Cache-Control", "no-store");
-    http_reply_send(reply, status, "application/json", &body);
-}
-
-static void send_problem(struct http_reply *reply, int r, const struct error *err)
-{
-    switch (r) {
-    case -ENOENT:
-        http_reply_problem(reply, 404, "not-found", err);
-        break;
-    case -ENOSPC:
-        http_reply_problem(reply, 409, "too-many-keys", err);
-        break;
-    case -EDEADLK:
-        http_reply_problem(reply, 409, "would-lock-out", err);
-        break;
-    default:
-        http_reply_problem(reply, 503, "not-stored", err);
-        break;
-    }
-}
+static const struct reply_problem problems[] = {
+    {-ENOENT, 404, "not-found"},
+    {-ENOSPC, 409, "too-many-keys"},
+    {-EDEADLK, 409, "would-lock-out"},
+    {0, 503, "not-stored"},
+};
 
 static void send_list(struct access_service *s, bool stream, struct http_reply *reply)
 {
@@ -52,24 +33,22 @@ static void send_list(struct access_service *s, bool stream, struct http_reply *
     }
     json_array_end(&j);
     json_object_end(&j);
-    struct buf *body = buf_copy(out_view(&o));
-    http_reply_header(reply, "Cache-Control", "no-store");
-    http_reply_send(reply, 200, "application/json", &body);
+    reply_json(reply, 200, &o);
 }
 
 static void on_created(void *user, int r, const struct access_key *key, const struct error *err)
 {
     if (r < 0) {
-        send_problem(user, r, err);
+        reply_errno(user, problems, r, err);
         return;
     }
-    send_json(user, 201, key->path ? &access_stream_key_view : &access_api_key_view, key);
+    reply_model(user, 201, key->path ? &access_stream_key_view : &access_api_key_view, key);
 }
 
 static void on_deleted(void *user, int r, const struct access_key *key, const struct error *err)
 {
     if (r < 0) {
-        send_problem(user, r, err);
+        reply_errno(user, problems, r, err);
         return;
     }
     http_reply_send(user, 204, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /api/v1/session: logging in and out, and who one is. The cookie is HttpOnly: no script of a page can read it. */
+#include "api/reply.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/access_http.h"
@@ -87,10 +88,7 @@ static void set_cookie(const struct http_request *req, struct http_reply *reply,
 
 static void send_identity(struct http_reply *reply, int status, const struct access_identity *id)
 {
-    _cleanup_free_ char *json = model_to_json(&access_identity_model, id, MODEL_SECRETS_REDACTED);
-    struct buf *body = buf_from_str(json);
-    http_reply_header(reply, "Cache-Control", "no-store");
-    http_reply_send(reply, status, "application/json", &body);
+    reply_model(reply, status, &access_identity_model, id);
 }
 
 static void refuse(struct http_reply *reply, int r)

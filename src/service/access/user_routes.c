@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /api/v1/users: the users of the file, which only the file changes, and those of the API. */
+#include "api/reply.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "io/http_doc.h"
@@ -93,48 +94,24 @@ static struct user_view view_of(const struct access_user *u)
     };
 }
 
-static void send_json(struct http_reply *reply, int status, struct out *o)
-{
-    struct buf *body = buf_copy(out_view(o));
-    http_reply_header(reply, "Cache-Control", "no-store");
-    http_reply_send(reply, status, "application/json", &body);
-}
-
 static void send_user(struct http_reply *reply, int status, const struct access_user *u)
 {
-    _cleanup_(out_done) struct out o = {0};
-    struct json j = json_init(&o);
     struct user_view v = view_of(u);
-    (void)model_write(&view_model, &v, NULL, &j);
-    send_json(reply, status, &o);
+    reply_model(reply, status, &view_model, &v);
 }
 
-static void send_problem(struct http_reply *reply, int r, const struct error *err)
-{
-    static const struct {
-        int r;
-        int status;
-        const char *code;
-    } problems[] = {
-        {-ENOENT, 404, "not-found"},       {-EPERM, 409, "managed-by-file"},
-        {-EEXIST, 409, "exists"},          {-ESTALE, 409, "changed-meanwhile"},
-        {-EDEADLK, 409, "would-lock-out"}, {-ENOSPC, 409, "too-many-users"},
-        {-EINVAL, 400, "invalid-body"},
-    };
-    for (unsigned i = 0; i < ARRAY_LEN(problems); i++) {
-        if (problems[i].r == r) {
-            http_reply_problem(reply, problems[i].status, problems[i].code, err);
-            return;
-        }
-    }
-    http_reply_problem(reply, 503, "not-stored", err);
-}
+static const struct reply_problem problems[] = {
+    {-ENOENT, 404, "not-found"},       {-EPERM, 409, "managed-by-file"},
+    {-EEXIST, 409, "exists"},          {-ESTALE, 409, "changed-meanwhile"},
+    {-EDEADLK, 409, "would-lock-out"}, {-ENOSPC, 409, "too-many-users"},
+    {-EINVAL, 400, "invalid-body"},    {0, 503, "not-stored"},
+};
 
 static void not_found(struct http_reply *reply, const char *name)
 {
     struct error err = {0};
     error_set(&err, -ENOENT, "name", "there is no user '%s'", name);
-    send_problem(reply, -ENOENT, &err);
+    reply_errno(reply, problems, -ENOENT, &err);
 }
 
 static void wipe_user(struct access_user *u)
@@ -167,7 +144,7 @@ static void on_changed(void *user, int r, const struct error *err)
     struct asked *a = user;
     const struct access_user *u = access_user_find(a->s, a->name);
     if (r < 0) {
-        send_problem(a->reply, r, err);
+        reply_errno(a->reply, problems, r, err);
     } else if (a->status == 204 || !u) {
         http_reply_send(a->reply, 204, NULL, NULL);
     } else {
@@ -191,7 +168,7 @@ static void handle_list(void *user, struct http_request *req, struct http_reply 
     }
     json_array_end(&j);
     json_object_end(&j);
-    send_json(reply, 200, &o);
+    reply_json(reply, 200, &o);
 }
 
 static void handle_create(void *user, struct http_request *req, struct http_reply *reply)
@@ -232,7 +209,7 @@ static void handle_change(void *user, struct http_request *req, struct http_repl
     }
     if (now->version == 0) {
         error_set(&err, -EPERM, "name", "'%s' is declared in the configuration file", name);
-        send_problem(reply, -EPERM, &err);
+        reply_errno(reply, problems, -EPERM, &err);
         return;
     }
     model_copy(&access_user_model, &u, now);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /api/v1/broadcasts. Everything shown is redacted; what changes something needs the scope admin. */
+#include "api/reply.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -16,50 +17,21 @@
 
 /* ---- answers ---- */
 
-static void send_out(struct http_reply *reply, int status, const struct out *o)
-{
-    struct buf *body = buf_copy(out_view(o));
-    http_reply_header(reply, "Cache-Control", "no-store");
-    http_reply_send(reply, status, "application/json", &body);
-}
-
-static void send_model(struct http_reply *reply, int status, const struct model *m, const void *obj)
-{
-    _cleanup_(out_done) struct out o = {0};
-    struct json j = json_init(&o);
-    (void)model_write(m, obj, NULL, &j);
-    send_out(reply, status, &o);
-}
-
 static void send_broadcast(struct http_reply *reply, int status, struct broadcast *b)
 {
     if (status == 201) {
         _cleanup_free_ char *at = mem_printf("/api/v1/broadcasts/%s", broadcast_id(b));
         http_reply_header(reply, "Location", at);
     }
-    send_model(reply, status, &broadcast_result_model, broadcast_result(b));
+    reply_model(reply, status, &broadcast_result_model, broadcast_result(b));
 }
 
-static void send_problem(struct http_reply *reply, int r, const struct error *err)
-{
-    static const struct {
-        int r;
-        int status;
-        const char *code;
-    } known[] = {
-        {-EEXIST, 409, "exists"},       {-ENOSPC, 409, "too-many-broadcasts"},
-        {-ENOKEY, 409, "needs-secret"}, {-ESHUTDOWN, 503, "ending"},
-        {-EBUSY, 409, "has-debts"},
-    };
-    for (unsigned i = 0; i < ARRAY_LEN(known); i++) {
-        if (known[i].r == r) {
-            http_reply_problem(reply, known[i].status, known[i].code, err);
-            return;
-        }
-    }
-    /* What the body names and is not there (a Janus server) is a mistake in the body. */
-    http_reply_problem(reply, 400, "invalid-body", err);
-}
+/* What the body names and is not there (a Janus server) is a mistake in the body. */
+static const struct reply_problem problems[] = {
+    {-EEXIST, 409, "exists"},       {-ENOSPC, 409, "too-many-broadcasts"},
+    {-ENOKEY, 409, "needs-secret"}, {-ESHUTDOWN, 503, "ending"},
+    {-EBUSY, 409, "has-debts"},     {0, 400, "invalid-body"},
+};
 
 /* The one of the pattern's {id}; NULL: the answer is given. */
 static struct broadcast *asked(struct broadcasts *s, struct http_request *req,
@@ -266,7 +238,7 @@ static void handle_list(void *user, struct http_request *req, struct http_reply 
         json_put_str(&j, "next", l.last);
     }
     json_object_end(&j);
-    send_out(reply, 200, &o);
+    reply_json(reply, 200, &o);
     model_done(&query_model, &q);
 }
 
@@ -287,7 +259,7 @@ static void handle_start(void *user, struct http_request *req, struct http_reply
     }
     int r = broadcasts_start(user, &request, &b, &err);
     if (r < 0) {
-        send_problem(reply, r, &err);
+        reply_errno(reply, problems, r, &err);
         return;
     }
     answer_when(reply, 201, b, wait, false);
@@ -306,10 +278,10 @@ static void handle_plan(void *user, struct http_request *req, struct http_reply 
     int r = broadcasts_plan(user, &request, &j, &err);
     model_done(&broadcast_request_model, &request);
     if (r < 0) {
-        send_problem(reply, r, &err);
+        reply_errno(reply, problems, r, &err);
         return;
     }
-    send_out(reply, 200, &o);
+    reply_json(reply, 200, &o);
 }
 
 struct stopped {
@@ -334,7 +306,7 @@ static void handle_stop_all(void *user, struct http_request *req, struct http_re
 {
     struct stopped n = {0};
     broadcasts_each(user, stop_one, &n);
-    send_model(reply, 202, &stopped_model, &n);
+    reply_model(reply, 202, &stopped_model, &n);
 }
 
 /* ---- one ---- */
@@ -384,7 +356,7 @@ static void handle_restart(void *user, struct http_request *req, struct http_rep
     }
     int r = broadcast_restart(b, &err);
     if (r < 0) {
-        send_problem(reply, r, &err);
+        reply_errno(reply, problems, r, &err);
     } else {
         answer_when(reply, 202, b, q.wait, false);
     }
@@ -399,7 +371,7 @@ static void handle_health(void *user, struct http_request *req, struct http_repl
     }
     const struct broadcast_result *res = broadcast_result(b);
     const struct broadcast_health ended = {.reason = res->reason, .checked_at = res->changed_at};
-    send_model(reply, 200, &broadcast_health_model, res->health ? res->health : &ended);
+    reply_model(reply, 200, &broadcast_health_model, res->health ? res->health : &ended);
 }
 
 static void handle_settle(void *user, struct http_request *req, struct http_reply *reply)

@@ -3,6 +3,7 @@
  * /api/v1/janus: the Janus servers, and what is at them as they tell it now, with the broadcasts that it belongs to. A
  * question waits for the server as long as READY_MS, then for the answer as long as a call may take.
  */
+#include "api/reply.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "io/http_doc.h"
@@ -14,16 +15,6 @@
 #include <string.h>
 
 #define READY_MS 8000
-
-static void send_model(struct http_reply *reply, const struct model *m, const void *obj)
-{
-    _cleanup_(out_done) struct out o = {0};
-    struct json j = json_init(&o);
-    (void)model_write(m, obj, NULL, &j);
-    struct buf *body = buf_copy(out_view(&o));
-    http_reply_header(reply, "Cache-Control", "no-store");
-    http_reply_send(reply, 200, "application/json", &body);
-}
 
 static char *dup_text(const char *text)
 {
@@ -146,7 +137,7 @@ static void handle_servers(void *user, struct http_request *req, struct http_rep
     for (unsigned i = 0; i < list.items.len; i++) {
         fill_server(s, i, &list.items.items[i]);
     }
-    send_model(reply, &janus_server_view_list_model, &list);
+    reply_model(reply, 200, &janus_server_view_list_model, &list);
     model_done(&janus_server_view_list_model, &list);
 }
 
@@ -302,7 +293,7 @@ static void on_mountpoints(void *user, const struct janus_result *res,
     for (unsigned i = 0; i < n; i++) {
         fill_mountpoint(q, &infos[i], &list.items.items[i]);
     }
-    send_model(q->reply, &janus_mountpoint_view_list_model, &list);
+    reply_model(q->reply, 200, &janus_mountpoint_view_list_model, &list);
     model_done(&janus_mountpoint_view_list_model, &list);
     question_free(q);
 }
@@ -359,7 +350,7 @@ static void on_rooms(void *user, const struct janus_result *res,
     for (unsigned i = 0; i < n; i++) {
         fill_room(q, &rooms[i], &list.items.items[i]);
     }
-    send_model(q->reply, &janus_room_view_list_model, &list);
+    reply_model(q->reply, 200, &janus_room_view_list_model, &list);
     model_done(&janus_room_view_list_model, &list);
     question_free(q);
 }
@@ -382,7 +373,7 @@ static void handle_rooms(void *user, struct http_request *req, struct http_reply
 
 static void send_room(struct question *q)
 {
-    send_model(q->reply, &janus_room_view_model, &q->view);
+    reply_model(q->reply, 200, &janus_room_view_model, &q->view);
     question_free(q);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/stream/stream_routes.h"
 
+#include "api/reply.h"
 #include "base/mem.h"
 #include "io/http_doc.h"
 #include "service/stream/stream_view.h"
@@ -18,13 +19,6 @@ static const struct model_field kick_fields[] = {
 };
 static const struct model kick_model = MODEL("Kick", struct kick_body, kick_fields);
 
-static void send_json(struct http_reply *reply, struct out *o)
-{
-    struct buf *body = buf_copy(out_view(o));
-    http_reply_header(reply, "Cache-Control", "no-store");
-    http_reply_send(reply, 200, "application/json", &body);
-}
-
 static void send_not_found(struct http_reply *reply, const char *what)
 {
     struct error err = {0};
@@ -37,7 +31,7 @@ static void on_list(void *user, const struct stream_info *list, unsigned n)
     _cleanup_(out_done) struct out o = {0};
     struct json j = json_init(&o);
     stream_list_write(list, n, &j);
-    send_json(user, &o);
+    reply_json(user, 200, &o);
 }
 
 static void handle_list(void *user, struct http_request *req, struct http_reply *reply)
@@ -54,7 +48,7 @@ static void on_show(void *user, const struct stream_info *info)
     _cleanup_(out_done) struct out o = {0};
     struct json j = json_init(&o);
     stream_view_write(info, &j);
-    send_json(user, &o);
+    reply_json(user, 200, &o);
 }
 
 static void handle_show(void *user, struct http_request *req, struct http_reply *reply)

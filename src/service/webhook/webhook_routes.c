@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /api/v1/webhooks. Scope admin throughout: a webhook sees what happens, and makes this server send requests. */
+#include "api/reply.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "io/http_doc.h"
@@ -10,48 +11,24 @@
 #define BODY_MAX  (64 * 1024)
 #define SHOWN_MAX 1000 /* deliveries in a reply */
 
-static void send_out(struct http_reply *reply, int status, const struct out *o)
-{
-    struct buf *body = buf_copy(out_view(o));
-    http_reply_header(reply, "Cache-Control", "no-store");
-    http_reply_send(reply, status, "application/json", &body);
-}
-
 static void send_view(struct http_reply *reply, int status, const struct webhook_view *v)
 {
-    _cleanup_(out_done) struct out o = {0};
-    struct json j = json_init(&o);
-    (void)model_write(&webhook_view_model, v, NULL, &j);
-    send_out(reply, status, &o);
+    reply_model(reply, status, &webhook_view_model, v);
 }
 
-static void send_problem(struct http_reply *reply, int r, const struct error *err)
-{
-    static const struct {
-        int r;
-        int status;
-        const char *code;
-    } known[] = {
-        {-ENOENT, 404, "not-found"},         {-ESRCH, 404, "not-found"},
-        {-EPERM, 409, "managed-by-file"},    {-ESTALE, 409, "changed-meanwhile"},
-        {-ENOSPC, 409, "too-many-webhooks"}, {-EINVAL, 400, "invalid-body"},
-        {-ENOKEY, 409, "needs-secret"},
-    };
-    for (unsigned i = 0; i < ARRAY_LEN(known); i++) {
-        if (known[i].r == r) {
-            http_reply_problem(reply, known[i].status, known[i].code, err);
-            return;
-        }
-    }
-    http_reply_problem(reply, 503, "not-stored", err);
-}
+static const struct reply_problem problems[] = {
+    {-ENOENT, 404, "not-found"},         {-ESRCH, 404, "not-found"},
+    {-EPERM, 409, "managed-by-file"},    {-ESTALE, 409, "changed-meanwhile"},
+    {-ENOSPC, 409, "too-many-webhooks"}, {-EINVAL, 400, "invalid-body"},
+    {-ENOKEY, 409, "needs-secret"},      {0, 503, "not-stored"},
+};
 
 static void send_not_found(struct http_reply *reply, int r)
 {
     struct error err = {0};
     error_set(&err, r, r == -ESRCH ? "delivery" : "id",
               r == -ESRCH ? "there is no such dead delivery" : "there is no such webhook");
-    send_problem(reply, r, &err);
+    reply_errno(reply, problems, r, &err);
 }
 
 /* ---- webhooks ---- */
@@ -71,13 +48,13 @@ static void handle_list(void *user, struct http_request *req, struct http_reply 
     webhook_each(user, add_view, &j);
     json_array_end(&j);
     json_object_end(&j);
-    send_out(reply, 200, &o);
+    reply_json(reply, 200, &o);
 }
 
 static void on_created(void *user, int r, const struct webhook_view *v, const struct error *err)
 {
     if (r < 0) {
-        send_problem(user, r, err);
+        reply_errno(user, problems, r, err);
     } else {
         send_view(user, 201, v);
     }
@@ -110,7 +87,7 @@ static void handle_get(void *user, struct http_request *req, struct http_reply *
 static void on_changed(void *user, int r, const struct webhook_view *v, const struct error *err)
 {
     if (r < 0) {
-        send_problem(user, r, err);
+        reply_errno(user, problems, r, err);
     } else {
         send_view(user, 200, v);
     }
@@ -124,7 +101,7 @@ static void handle_change(void *user, struct http_request *req, struct http_repl
 static void on_deleted(void *user, int r, const struct webhook_view *v, const struct error *err)
 {
     if (r < 0) {
-        send_problem(user, r, err);
+        reply_errno(user, problems, r, err);
     } else {
         http_reply_send(user, 204, NULL, NULL);
     }
@@ -140,13 +117,10 @@ static void handle_delete(void *user, struct http_request *req, struct http_repl
 static void on_tested(void *user, int r, const struct webhook_test_view *v, const struct error *err)
 {
     if (r < 0) {
-        send_problem(user, r, err);
+        reply_errno(user, problems, r, err);
         return;
     }
-    _cleanup_(out_done) struct out o = {0};
-    struct json j = json_init(&o);
-    (void)model_write(&webhook_test_model, v, NULL, &j);
-    send_out(user, 200, &o);
+    reply_model(user, 200, &webhook_test_model, v);
 }
 
 static void handle_test(void *user, struct http_request *req, struct http_reply *reply)
@@ -173,7 +147,7 @@ static void handle_deliveries(void *user, struct http_request *req, struct http_
         send_not_found(reply, r);
         return;
     }
-    send_out(reply, 200, &o);
+    reply_json(reply, 200, &o);
 }
 
 static void handle_replay(void *user, struct http_request *req, struct http_reply *reply)
@@ -186,7 +160,7 @@ static void handle_replay(void *user, struct http_request *req, struct http_repl
     }
     _cleanup_(out_done) struct out o = {0};
     out_printf(&o, "{\"replayed\":%d}", r);
-    send_out(reply, 202, &o);
+    reply_json(reply, 202, &o);
 }
 
 static const struct http_doc_problem create_problems[] = {
