@@ -223,6 +223,8 @@ void step_adopted(struct step *s, int r, enum step_found found, const struct err
     if (found == STEP_FOUND) {
         set_state(s, STEP_UP);
         run->failures = 0;
+        /* What it is now, nobody has told to steps that stayed up while it was lost. */
+        mark_stale(run, s, s->kind->writes);
     } else {
         s->acted = false;
         s->ours = false;

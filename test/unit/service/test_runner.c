@@ -290,6 +290,24 @@ static void test_a_lost_answer_is_looked_after(void **state)
     rig_free(g);
 }
 
+/* Made anew, and the answer lost: it is there, but who stayed up while it was gone knows only what was there before. */
+static void test_what_is_found_again_is_told(void **state)
+{
+    struct rig *g = rig_new();
+    up(g);
+    g->a->intent = true;
+    g->a->start = ANSWER_UNSURE;
+    g->a->adopt = ANSWER_OK;
+    step_lost(&g->a->step, "gone");
+    out_done(&calls);
+    RUN_UNTIL(g->l, strstr(out_str(&calls), "adopt:a") && g->b->step.state == STEP_UP &&
+                        g->a->step.state == STEP_UP && !g->r.dirty);
+    assert_non_null(strstr(out_str(&calls), "stop:b"));
+    assert_non_null(strstr(out_str(&calls), "start:b"));
+    assert_null(strstr(out_str(&calls), "stop:c"));
+    rig_free(g);
+}
+
 static void test_the_end_does_not_wait_for_what_has_not_acted(void **state)
 {
     struct rig *g = rig_new();
@@ -404,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_a_later_failure_heals),
         cmocka_unit_test(test_refusals_end_it),
         cmocka_unit_test(test_a_lost_answer_is_looked_after),
+        cmocka_unit_test(test_what_is_found_again_is_told),
         cmocka_unit_test(test_the_end_does_not_wait_for_what_has_not_acted),
         cmocka_unit_test(test_the_end_waits_for_what_has),
         cmocka_unit_test(test_an_end_during_a_commit_does_nothing),
