@@ -148,39 +148,38 @@ static void put_id(struct json *j, const struct args *a, const char *option, con
     }
 }
 
-static void put_track(struct json *j, const char *type, const char *codec, int pt)
+static void put_track(struct json *j, const char *type, const char *codec)
 {
     if (strcmp(codec, "none") == 0) {
         return;
     }
+    const char *fmtp = broadcast_codec_fmtp(codec);
     json_object_begin(j);
     json_put_str(j, "type", type);
     json_put_str(j, "codec", codec);
-    json_put_int(j, "pt", pt);
-    json_put_int(j, "port", 0); /* Janus chooses */
-    /* What browsers offer themselves; without it H.264 would be packetization-mode 0, and Opus mono. */
-    if (strcmp(codec, "h264") == 0) {
-        json_put_str(j, "fmtp",
-                     "packetization-mode=1;profile-level-id=42e01f;level-asymmetry-allowed=1");
-    } else if (strcmp(codec, "opus") == 0) {
-        json_put_str(j, "fmtp", "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1");
+    if (fmtp) {
+        json_put_str(j, "fmtp", fmtp);
     }
     json_object_end(j);
 }
 
+/* Tracks only where other ones are asked for than the server makes by itself. */
 static void put_mountpoint(struct json *j, const struct args *a)
 {
     const char *video = args_option(a, "--codec");
     const char *audio = args_option(a, "--audio");
+    bool existing = args_flag(a, "--existing");
     json_key(j, "mountpoint_spec");
     json_object_begin(j);
     put_id(j, a, "--mountpoint", "id");
-    if (!args_flag(a, "--existing")) {
+    if (!existing) {
         put_option(j, a, "--name", "description");
+    }
+    if (!existing && (video || audio)) {
         json_key(j, "media");
         json_array_begin(j);
-        put_track(j, "video", video ? video : "h264", 96);
-        put_track(j, "audio", audio ? audio : "opus", 111);
+        put_track(j, "video", video ? video : "h264");
+        put_track(j, "audio", audio ? audio : "opus");
         json_array_end(j);
     }
     json_object_end(j);

@@ -357,9 +357,38 @@ static void add_feedback(const struct broadcast_request *r, struct janus_mountpo
     }
 }
 
+const char *broadcast_codec_fmtp(const char *codec)
+{
+    return strcmp(codec, "h264") == 0
+               ? "packetization-mode=1;profile-level-id=42e01f;level-asymmetry-allowed=1"
+           : strcmp(codec, "opus") == 0 ? "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1"
+                                        : NULL;
+}
+
+static void default_track(struct janus_track *t, enum janus_media type, const char *codec)
+{
+    model_init(T_MODEL, t);
+    t->type = type;
+    t->codec = mem_strdup(codec);
+    t->fmtp = mem_strdup(broadcast_codec_fmtp(codec));
+}
+
+/* Who names no tracks gets what most sources give and all browsers take. The ports are Janus' choice, or ours. */
+static void default_media(struct janus_mountpoint *m)
+{
+    free(m->media.items);
+    m->media.items = mem_new_array(struct janus_track, 2);
+    m->media.len = 2;
+    default_track(&m->media.items[0], JANUS_VIDEO, "h264");
+    default_track(&m->media.items[1], JANUS_AUDIO, "opus");
+}
+
 static int check_mountpoint(struct broadcast_request *r, struct error *err)
 {
     struct janus_mountpoint *m = r->mountpoint_spec;
+    if (r->create_mountpoint && m->type == JANUS_MOUNTPOINT_RTP && m->media.len == 0) {
+        default_media(m);
+    }
     if (m->type != JANUS_MOUNTPOINT_RTP && r->source_kind != BROADCAST_FRONTEND_OWNED) {
         return error_set(err, -EINVAL, "type", "must be rtp: this source is sent to it");
     }

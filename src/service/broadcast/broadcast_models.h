@@ -143,6 +143,8 @@ int broadcast_request_parse(struct broadcast_request *ret, struct bytes json, si
  * not be sent. Nothing outside is asked. -EINVAL, err->where: the path, "mountpoint_spec.media[1].port". Again is harmless.
  */
 int broadcast_request_check(struct broadcast_request *r, struct error *err);
+/* What viewers' browsers offer for it themselves; without it H.264 would be packetization-mode 0, and Opus mono. May be NULL. */
+const char *broadcast_codec_fmtp(const char *codec);
 /* The relay that was asked for, or the one that serves this source when none was. */
 enum broadcast_relay broadcast_request_relay(const struct broadcast_request *r);
 /* Asked for by name: then another one in its place is worth a warning. */

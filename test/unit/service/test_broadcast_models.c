@@ -234,8 +234,6 @@ static const struct refusal {
      ",\"gstreamer_pipeline\":\"fakesrc ! fakesink\"," MP,
      "gstreamer_pipeline", "gstreamer"},
     /* mountpoints */
-    {VR "," SPEC("\"media\":[]"), "mountpoint_spec.media", "at least one"},
-    {VR "," SPEC("\"id\":1"), "mountpoint_spec.media", "at least one"},
     {VR "," SPEC("\"type\":\"live\",\"filename\":\"/x\""), "mountpoint_spec.type", "must be rtp"},
     {"\"source_kind\":\"frontend_owned\"," SPEC("\"type\":\"live\""), "mountpoint_spec.filename",
      "is needed"},
@@ -415,6 +413,45 @@ static void test_late_viewers_are_helped(void **state)
     drop(&r);
     r = parse("{\"source_kind\":\"rtmp_external\"," SPEC(V(",\"bufferkf\":false")) "}");
     assert_false(r.mountpoint_spec->media.items[0].bufferkf);
+    drop(&r);
+}
+
+/* Where no tracks are named: what sources give. The flat details of 1.0.0 without ports make none. */
+static void test_media_by_default(void **state)
+{
+    static const char *const bodies[] = {
+        VR "," SPEC("\"id\":1"),
+        VR "," SPEC("\"media\":[]"),
+        VR ",\"mountpoint_id\":1",
+        VR ",\"mountpoint_id\":1,\"video_codec\":\"vp8\"",
+        "\"source_kind\":\"stream\",\"stream\":\"live/a\"," SPEC(""),
+        "\"source_kind\":\"rtsp_camera\"," CAM "," SPEC(""),
+        "\"source_kind\":\"frontend_owned\"," SPEC("\"id\":1"),
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        _cleanup_free_ char *json = mem_printf("{%s}", bodies[i]);
+        struct broadcast_request r = parse(json);
+        const struct janus_mountpoint *m = r.mountpoint_spec;
+        assert_int_equal(m->media.len, 2);
+        assert_int_equal(m->media.items[0].type, JANUS_VIDEO);
+        assert_string_equal(m->media.items[0].mid, "v");
+        assert_string_equal(m->media.items[0].codec, "h264");
+        assert_int_equal(m->media.items[0].pt, 96);
+        assert_int_equal(m->media.items[0].port, 0);
+        assert_non_null(strstr(m->media.items[0].fmtp, "packetization-mode=1"));
+        assert_int_equal(m->media.items[1].type, JANUS_AUDIO);
+        assert_string_equal(m->media.items[1].codec, "opus");
+        assert_int_equal(m->media.items[1].pt, 111);
+        assert_non_null(strstr(m->media.items[1].fmtp, "stereo=1"));
+        /* Once is enough. */
+        assert_int_equal(broadcast_request_check(&r, NULL), 0);
+        assert_int_equal(m->media.len, 2);
+        drop(&r);
+    }
+    /* A mountpoint that plays a file has none of its own. */
+    struct broadcast_request r = parse(
+        "{\"source_kind\":\"frontend_owned\"," SPEC("\"type\":\"live\",\"filename\":\"/x\"") "}");
+    assert_int_equal(r.mountpoint_spec->media.len, 0);
     drop(&r);
 }
 
@@ -796,6 +833,7 @@ int main(void)
         cmocka_unit_test(test_refusals_name_their_path),
         cmocka_unit_test(test_relays_that_serve),
         cmocka_unit_test(test_late_viewers_are_helped),
+        cmocka_unit_test(test_media_by_default),
         cmocka_unit_test(test_external_leaves_a_warning),
         cmocka_unit_test(test_requests_round_trip),
         cmocka_unit_test(test_everything_arrives),
