@@ -26,7 +26,8 @@ struct mast_janus_server {
     const char *admin_key;      /* of the Streaming plugin; used where a request brings none */
     const char *room_admin_key; /* of the VideoRoom plugin */
     const char *public_url;     /* told to browsers that shall join a room */
-    bool string_ids;            /* its plugins are configured with string_ids */
+    const char *rtp_ports; /* "20000-20999", for mountpoints that name none; NULL: Janus chooses */
+    bool string_ids;       /* its plugins are configured with string_ids */
     /* The embedder's own session in place of url; NULL = none. Must outlive the orchestrator. */
     const struct mast_janus_backend *backend;
     void *backend_user;

@@ -106,7 +106,13 @@ static int take_server(const struct mast_janus_server *from, struct janus_server
         .room_admin_key = (char *)from->room_admin_key,
         .string_ids = from->string_ids,
         .public_url = (char *)from->public_url,
+        .rtp_ports = (char *)from->rtp_ports,
     };
+    struct rtp_port_range ports;
+    if (to->rtp_ports && rtp_port_range_parse(to->rtp_ports, &ports, err) < 0) {
+        error_prefix(err, "rtp_ports");
+        return -EINVAL;
+    }
     if (!to->name[0] || !to->url == !from->backend) {
         return error_set(err, -EINVAL, "janus", "a server needs a name, and a url or a backend");
     }

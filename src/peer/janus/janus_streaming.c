@@ -250,6 +250,13 @@ struct janus_call *janus_streaming_create(struct janus_handle *h, const struct j
     return c;
 }
 
+/* One code for all that keeps a mountpoint from being made; the rest of it was checked before it was sent. */
+bool janus_streaming_port_taken(const struct janus_result *res)
+{
+    return res->r == -EREMOTEIO && res->code == JANUS_STREAMING_CANT_CREATE && res->text &&
+           strstr(res->text, "data source stream");
+}
+
 struct janus_call *janus_streaming_info(struct janus_handle *h, const struct model_id *id,
                                         const char *secret, janus_mountpoint_fn done, void *user)
 {

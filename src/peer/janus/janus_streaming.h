@@ -60,6 +60,8 @@ struct janus_call *janus_streaming_info(struct janus_handle *h, const struct mod
 /* admin_key NULL: without private ones. A server that has more than 10000 is not listed: -EPROTO. */
 struct janus_call *janus_streaming_list(struct janus_handle *h, const char *admin_key,
                                         janus_mountpoints_fn done, void *user);
+/* res refuses a create because a port of a track is somebody else's; which one, Janus does not say. */
+bool janus_streaming_port_taken(const struct janus_result *res);
 struct janus_streaming_edit {
     const char *new_description, *new_metadata, *new_secret, *new_pin; /* NULL = unchanged */
     int new_is_private;                                                /* -1 = unchanged */

@@ -164,6 +164,20 @@ void broadcast_ungrant(const struct broadcast *b, char *grant);
  */
 int broadcast_rtp_host(const struct broadcast *b, char **ret, struct error *err);
 
+/* ---- broadcast_ports.c: ports of the server's range ---- */
+/* The server has a range, and the mountpoint of the request leaves ports open. */
+bool broadcast_ports_wanted(const struct broadcast *b, const struct janus_server *server);
+/* Into m, a copy of the request's. -EADDRINUSE: the range is used up, by whom err says. */
+int broadcast_ports_choose(const struct broadcast *b, struct janus_server *server,
+                           struct janus_mountpoint *m, struct error *err);
+/* Those that were chosen, which stand in the record, into such a copy. */
+void broadcast_ports_put(const struct broadcast *b, struct janus_mountpoint *m);
+/*
+ * Janus could not have one of them, and does not say which: none of them is chosen again until Janus is started anew. false:
+ * it may be one that the request names, so that others are of no use.
+ */
+bool broadcast_ports_refused(const struct broadcast *b, struct janus_server *server);
+
 /* ---- broadcast_health.c: facts of checks ---- */
 struct broadcast_health *broadcast_health(struct broadcast *b);
 void broadcast_health_media(struct broadcast *b, const struct janus_mountpoint_info *info);

@@ -17,6 +17,12 @@ LOG_TOPIC(topic, "broadcast");
 /* Checks come every two seconds, by default; so much later does one see what it looks for. */
 #define ROUND_MS 250
 
+static int check_ports(const void *member, struct error *err)
+{
+    struct rtp_port_range ignored;
+    return rtp_port_range_parse(*(char *const *)member, &ignored, err);
+}
+
 static const struct model_field server_fields[] = {
     MODEL_STRING(struct janus_server_config, name, .required = true, .min = 1, .max = 64,
                  .doc = "How requests call it."),
@@ -35,6 +41,10 @@ static const struct model_field server_fields[] = {
                .doc = "Its plugins are configured with `string_ids`."),
     MODEL_STRING(struct janus_server_config, public_url, .format = "uri",
                  .doc = "Where browsers reach it; told to those that shall join a room."),
+    MODEL_STRING(struct janus_server_config, rtp_ports, .check = check_ports,
+                 .example = "20000-20999",
+                 .doc = "Ports of this range, in pairs for RTP and RTCP, are given to mountpoints "
+                        "whose request names none; without it Janus chooses."),
 };
 const struct model janus_server_model =
     MODEL("JanusServer", struct janus_server_config, server_fields,
@@ -97,6 +107,9 @@ struct janus_server {
     struct list users, untold;
     struct list posts;
     struct list rounds;
+    struct rtp_port_range ports;
+    struct rtp_port_set taken;
+    uint16_t next_port;
     char reason[320];
 };
 
@@ -149,6 +162,7 @@ static void look(struct janus_server *s)
         bool lost = s->lost;
         s->lost = false;
         s->failed.code = 0;
+        s->taken = lost ? (struct rtp_port_set){0} : s->taken;
         log_info("janus %s: ready%s", s->config.name, lost ? ", with a new session" : "");
         tell_users(s, true, lost);
     } else {
@@ -201,6 +215,10 @@ struct janus_servers *janus_servers_new(struct loop *l, const struct janus_serve
         list_init(&one->untold);
         list_init(&one->posts);
         list_init(&one->rounds);
+        if (one->config.rtp_ports) {
+            /* Checked by whoever brought it. */
+            (void)rtp_port_range_parse(one->config.rtp_ports, &one->ports, NULL);
+        }
     }
     return s;
 }
@@ -334,6 +352,21 @@ const char *janus_server_reason(struct janus_server *s)
     snprintf(s->reason, sizeof(s->reason), "janus %s: %s", s->config.name,
              s->failed.code ? s->failed.text : janus_reason(s->janus));
     return s->reason;
+}
+
+const struct rtp_port_range *janus_server_ports(const struct janus_server *s)
+{
+    return &s->ports;
+}
+
+struct rtp_port_set *janus_server_taken(struct janus_server *s)
+{
+    return &s->taken;
+}
+
+uint16_t *janus_server_next_port(struct janus_server *s)
+{
+    return &s->next_port;
 }
 
 /* ---- ears ---- */

@@ -7,6 +7,7 @@
  */
 #include "peer/janus/janus_room.h"
 #include "peer/janus/janus_streaming.h"
+#include "service/broadcast/rtp_ports.h"
 
 /* An entry of `janus` in mast.yml. */
 struct janus_server_config {
@@ -17,6 +18,7 @@ struct janus_server_config {
     char *room_admin_key; /* of the VideoRoom plugin */
     bool string_ids;      /* both plugins are configured so: ids that we choose are text */
     char *public_url;     /* told to browsers that shall join; NULL: not told */
+    char *rtp_ports;      /* "20000-20999": of mountpoints that name none; NULL: Janus chooses */
 };
 struct janus_server_list {
     MODEL_ARRAY(struct janus_server_config) items;
@@ -59,6 +61,12 @@ struct janus_handle *janus_server_rooms(struct janus_server *s);
 bool janus_server_ready(const struct janus_server *s);
 /* Why not, with the server's name: "janus main: connection refused"; never NULL. */
 const char *janus_server_reason(struct janus_server *s);
+
+/* Of rtp_ports; first is 0 when Janus chooses. */
+const struct rtp_port_range *janus_server_ports(const struct janus_server *s);
+/* Pairs that Janus could not have, because somebody else does; forgotten when it is started anew. The caller's to change. */
+struct rtp_port_set *janus_server_taken(struct janus_server *s);
+uint16_t *janus_server_next_port(struct janus_server *s);
 
 /* Told of each change; embedded in who uses the server. The callbacks may take themselves and others off. */
 struct janus_server_user {

@@ -11,7 +11,14 @@
 #include <errno.h>
 #include <string.h>
 
-#define ID_BITS 53 /* what Janus makes ids of */
+#define ID_BITS   53 /* what Janus makes ids of */
+#define TRIES_MAX 16 /* of one start at ports that somebody else may have */
+
+struct mountpoint_step {
+    struct janus_step js;
+    unsigned tries;
+};
+#define MOUNTPOINT(s) CONTAINER_OF((s), struct mountpoint_step, js.step)
 
 static struct broadcast_mountpoint_response *response_of(const struct step *s)
 {
@@ -39,6 +46,17 @@ static struct janus_handle *handle_of(const struct step *s)
     return janus_server_streaming(JANUS_STEP(s)->server);
 }
 
+/* Before anything runs, so that no server is asked for. */
+static void describe_ports(const struct step *s, struct out *o)
+{
+    const struct janus_server_config *c;
+    if (janus_servers_find(broadcast_of(s)->service->config.janus, request_of(s)->janus, &c,
+                           NULL) == 0 &&
+        c->rtp_ports && rtp_ports_wanted(spec_of(s))) {
+        out_printf(o, "; ports of %s", c->rtp_ports);
+    }
+}
+
 static void describe(const struct step *s, struct out *o)
 {
     char id[MODEL_ID_TEXT_MAX];
@@ -52,8 +70,9 @@ static void describe(const struct step *s, struct out *o)
             out_printf(o, " at port %lld", (long long)t->port);
         }
     }
-    if (!m->enabled && request_of(s)->create_mountpoint) {
-        out_puts(o, "; then disable it");
+    if (request_of(s)->create_mountpoint) {
+        describe_ports(s, o);
+        out_puts(o, m->enabled ? "" : "; then disable it");
     }
 }
 
@@ -72,6 +91,14 @@ static bool same_ports(const struct endpoint_list *a, const struct broadcast_mou
     return model_equal(&endpoint_list_model, a, &before);
 }
 
+static void set_ports(struct broadcast_mountpoint_response *r, const struct endpoint_list *ports)
+{
+    struct endpoint_list old = {{r->ports.items, r->ports.len}};
+    model_done(&endpoint_list_model, &old);
+    r->ports.items = ports->items.items;
+    r->ports.len = ports->items.len;
+}
+
 /* Fills the facts. 0, or an error that asking again does not change; *ret_changed: ports or id are others than before. */
 static int take_info(struct step *s, const struct janus_mountpoint_info *info, bool *ret_changed,
                      struct error *err)
@@ -85,10 +112,7 @@ static int take_info(struct step *s, const struct janus_mountpoint_info *info, b
         return x;
     }
     *ret_changed = !model_id_equal(&r->id, &info->id) || !same_ports(&ports, r);
-    struct endpoint_list old = {{r->ports.items, r->ports.len}};
-    model_done(&endpoint_list_model, &old);
-    r->ports.items = ports.items.items;
-    r->ports.len = ports.items.len;
+    set_ports(r, &ports);
     struct model_id id;
     model_id_copy(&id, &info->id);
     model_id_done(&r->id);
@@ -117,6 +141,22 @@ static void disable(struct step *s)
         janus_streaming_enable(handle_of(s), id_of(s), spec_of(s)->secret, false, on_disabled, s);
 }
 
+static void make(struct step *s);
+
+/* What an earlier try had bound stays bound in Janus (specs: 0.2): all of them are passed over from now on. */
+static bool try_other_ports(struct step *s)
+{
+    struct broadcast *b = broadcast_of(s);
+    struct janus_server *server = JANUS_STEP(s)->server;
+    if (!broadcast_ports_wanted(b, server) || !broadcast_ports_refused(b, server) ||
+        ++MOUNTPOINT(s)->tries >= TRIES_MAX) {
+        return false;
+    }
+    s->acted = false; /* it has said that nothing is there */
+    make(s);
+    return true;
+}
+
 static void on_created(void *user, const struct janus_result *res,
                        const struct janus_mountpoint_info *info)
 {
@@ -124,6 +164,9 @@ static void on_created(void *user, const struct janus_result *res,
     struct error err = {0};
     bool changed;
     JANUS_STEP(s)->call = NULL;
+    if (janus_streaming_port_taken(res) && try_other_ports(s)) {
+        return;
+    }
     if (res->r < 0) {
         janus_step_fail(s, res, "make the mountpoint");
         return;
@@ -176,8 +219,42 @@ static void create(struct step *s)
     if (!m.name) {
         m.name = mem_printf("mast-%s", broadcast_id(b));
     }
+    if (broadcast_ports_wanted(b, JANUS_STEP(s)->server)) {
+        broadcast_ports_put(b, &m);
+    }
     JANUS_STEP(s)->call = janus_streaming_create(handle_of(s), &m, on_created, s);
     model_done(&janus_mountpoint_model, &m);
+}
+
+/* The ports that it is going to have: part of what is written down before it is made, so that nobody else gets them. */
+static int choose_ports(struct step *s, struct error *err)
+{
+    struct broadcast *b = broadcast_of(s);
+    struct broadcast_request q = *request_of(s);
+    struct janus_mountpoint m;
+    struct endpoint_list ports;
+    _cleanup_free_ char *host = NULL;
+    model_copy(&janus_mountpoint_model, &m, q.mountpoint_spec);
+    q.mountpoint_spec = &m;
+    int r = broadcast_ports_choose(b, JANUS_STEP(s)->server, &m, err);
+    r = r < 0 ? r : broadcast_rtp_host(b, &host, err);
+    r = r < 0 ? r : broadcast_endpoints(&q, host, NULL, &ports, err);
+    if (r == 0) {
+        set_ports(response_of(s), &ports);
+    }
+    model_done(&janus_mountpoint_model, &m);
+    return r;
+}
+
+static void make(struct step *s)
+{
+    struct error err = {0};
+    if (broadcast_ports_wanted(broadcast_of(s), JANUS_STEP(s)->server) &&
+        choose_ports(s, &err) < 0) {
+        step_failed(s, &err, false);
+    } else {
+        step_commit(s, create);
+    }
 }
 
 /* An id of ours: what Janus chose could not be found again when its answer is lost. */
@@ -220,7 +297,8 @@ static void on_exists(void *user, const struct janus_result *res,
     if (res->r < 0 && !(janus_says_gone(res) && wanted)) {
         janus_step_fail(s, res, "tell of the mountpoint");
     } else if (res->r < 0) {
-        step_commit(s, create);
+        MOUNTPOINT(s)->tries = 0;
+        make(s);
     } else if (!wanted) {
         s->ours = false;
         keep_raw(s, res);
@@ -362,7 +440,7 @@ static void stop(struct step *s)
 const struct step_kind step_mountpoint = {
     .name = "mountpoint",
     .peer = "janus",
-    .size = sizeof(struct janus_step),
+    .size = sizeof(struct mountpoint_step),
     .writes = FACT_MOUNTPOINT,
     .describe = describe,
     .start = start,

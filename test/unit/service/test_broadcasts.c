@@ -7,10 +7,13 @@
 #include "base/mem.h"
 #include "service/broadcast/broadcast.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct world {
     struct loop *l;
@@ -26,6 +29,7 @@ struct world {
     int r, code;
     struct out events;
     bool left;
+    char rtp_ports[16]; /* of the server; "": Janus chooses */
 };
 
 static void on_event(void *user, const char *type, const char *id, const char *data)
@@ -40,7 +44,8 @@ static void open_service(struct world *w)
                                      .url = (char *)real_janus_url(w->real),
                                      .api_secret = (char *)"apis3cret",
                                      .admin_key = (char *)"stream-admin",
-                                     .room_admin_key = (char *)"room-admin"};
+                                     .room_admin_key = (char *)"room-admin",
+                                     .rtp_ports = w->rtp_ports[0] ? w->rtp_ports : NULL};
     if (store_open(&(struct store_config){.dir = w->dir}, &w->store, &err) < 0 ||
         seal_ring_open(w->dir, &w->ring, &err) < 0) {
         fail_msg("%s", err.text);
@@ -71,15 +76,23 @@ static void drop_service(struct world *w)
     w->ring = seal_ring_free(w->ring);
 }
 
-static struct world *world_new(void)
+static struct world *world_with_ports(unsigned first, unsigned last)
 {
     struct world *w = mem_new(struct world);
+    if (first) {
+        snprintf(w->rtp_ports, sizeof(w->rtp_ports), "%u-%u", first, last);
+    }
     w->l = loop_new("control", LOOP_CONTROL);
     w->real = real_janus_start(w->l);
     snprintf(w->dir, sizeof(w->dir), "/tmp/mast-test-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
     open_service(w);
     return w;
+}
+
+static struct world *world_new(void)
+{
+    return world_with_ports(0, 0);
 }
 
 static void on_left(void *user)
@@ -417,6 +430,141 @@ static void test_debts_are_paid(void **state)
     world_free(w);
 }
 
+/* ---- ports of a range ---- */
+
+/* Somebody else's, even, with room behind it; closed by the caller. */
+static int hold_a_port(unsigned *ret)
+{
+    for (;;) {
+        struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t len = sizeof(in);
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+        *ret = ntohs(in.sin_port);
+        if (*ret % 2 == 0 && *ret < 65000) {
+            return fd;
+        }
+        close(fd);
+    }
+}
+
+static struct broadcast *begin_numbered(struct world *w, unsigned n, const char *media)
+{
+    _cleanup_free_ char *json = mem_printf("{\"id\":\"n%u\",\"source_kind\":\"frontend_owned\","
+                                           "\"mountpoint_spec\":{\"id\":%u,\"media\":[%s]}}",
+                                           n, 9000 + n, media);
+    return begin(w, json);
+}
+
+static const struct endpoint *endpoint_of(struct broadcast *b, unsigned i)
+{
+    const struct broadcast_mountpoint_response *m = broadcast_result(b)->mountpoint_response;
+    assert_true(i < m->ports.len);
+    return &m->ports.items[i];
+}
+
+#define VIDEO "{\"type\":\"video\",\"codec\":\"h264\"}"
+#define BOTH                                                                                       \
+    "{\"type\":\"video\",\"codec\":\"vp8\",\"rtcpport\":0,\"simulcast\":true},"                    \
+    "{\"type\":\"audio\",\"codec\":\"opus\",\"port\":0}"
+
+static void test_ports_of_a_range(void **state)
+{
+    unsigned held;
+    int fd = hold_a_port(&held);
+    struct world *w = world_with_ports(held, held + 79);
+    struct broadcast *b = begin_numbered(w, 0, BOTH);
+    assert_non_null(strstr(broadcast_result(b)->steps.items[0].describe, w->rtp_ports));
+    await_up(w, b);
+    /* Janus' own word, as the ports are: the held pair and what was asked for beside it are passed over. */
+    const struct endpoint *v = endpoint_of(b, 0);
+    const int64_t ports[] = {v->port, v->port_2, v->port_3, endpoint_of(b, 1)->port};
+    for (size_t i = 0; i < ARRAY_LEN(ports); i++) {
+        assert_int_equal(ports[i] % 2, 0);
+        assert_true(ports[i] > held && ports[i] < held + 79);
+        for (size_t k = 0; k < i; k++) {
+            assert_int_not_equal(ports[i], ports[k]);
+        }
+    }
+    assert_int_equal(v->rtcp_port, v->port + 1);
+    /* As they were, after Janus was killed, and after we were. */
+    real_janus_kill(w->real);
+    RUN_UNTIL(w->l, !janus_server_ready(w->server));
+    real_janus_again(w->real);
+    RUN_UNTIL(w->l, strstr(out_str(&w->events), "broadcast_restarting") != NULL);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_int_equal(endpoint_of(b, 0)->port, ports[0]);
+    assert_int_equal(endpoint_of(b, 1)->port, ports[3]);
+    drop_service(w);
+    open_service(w);
+    b = broadcasts_find(w->service, "n0");
+    await_up(w, b);
+    assert_int_equal(endpoint_of(b, 0)->rtcp_port, ports[0] + 1);
+    /* Another one gets others; what the request names is not looked at. */
+    struct broadcast *c = begin_numbered(w, 1, VIDEO);
+    await_up(w, c);
+    for (size_t i = 0; i < ARRAY_LEN(ports); i++) {
+        assert_int_not_equal(endpoint_of(c, 0)->port, ports[i]);
+    }
+    world_free(w);
+    close(fd);
+}
+
+static void test_a_range_is_used_up(void **state)
+{
+    unsigned held;
+    int fd = hold_a_port(&held);
+    struct world *w = world_with_ports(held, held + 9);
+    struct broadcast *all[6];
+    unsigned n = 0;
+    for (; n < ARRAY_LEN(all); n++) {
+        all[n] = begin_numbered(w, n, VIDEO);
+        RUN_UNTIL(w->l, broadcast_state(all[n]) != BROADCAST_STARTING &&
+                            broadcast_state(all[n]) != BROADCAST_STOPPING);
+        if (broadcast_state(all[n]) == BROADCAST_FAILED) {
+            break;
+        }
+        for (unsigned i = 0; i < n; i++) {
+            assert_int_not_equal(endpoint_of(all[i], 0)->port, endpoint_of(all[n], 0)->port);
+        }
+    }
+    /* Five pairs, of which one is held, and perhaps others by who happens to be here. */
+    assert_true(n >= 1 && n <= 4);
+    _cleanup_free_ char *why =
+        mem_printf("mountpoint: rtp_ports %s of janus main are used up: of 5 pairs %u are "
+                   "broadcasts', %u have others",
+                   w->rtp_ports, n, 5 - n);
+    assert_string_equal(broadcast_result(all[n])->reason, why);
+    assert_false(has_mountpoint(w, 9000 + n));
+    /* One ends, and its port is the next one's. */
+    int64_t port = endpoint_of(all[0], 0)->port;
+    stop_and_wait(w, all[0]);
+    struct broadcast *next = begin_numbered(w, 6, VIDEO);
+    await_up(w, next);
+    if (n == 4) {
+        assert_int_equal(endpoint_of(next, 0)->port, port);
+    }
+    world_free(w);
+    close(fd);
+}
+
+/* A port that the request names is the request's affair: no other one is tried. */
+static void test_a_named_port_that_is_taken(void **state)
+{
+    unsigned held;
+    int fd = hold_a_port(&held);
+    struct world *w = world_with_ports(held, held + 79);
+    _cleanup_free_ char *media =
+        mem_printf("{\"type\":\"video\",\"codec\":\"h264\",\"rtcpport\":0,\"port\":%u}", held);
+    struct broadcast *b = begin_numbered(w, 0, media);
+    AWAIT_STATE(w, b, BROADCAST_FAILED);
+    assert_non_null(strstr(broadcast_result(b)->reason, "(456)"));
+    assert_int_equal(*janus_server_next_port(w->server), held / 2 + 2);
+    world_free(w);
+    close(fd);
+}
+
 /* ---- looks at forwarders ---- */
 
 struct looker {
@@ -494,6 +642,9 @@ int main(void)
         cmocka_unit_test(test_janus_killed_anywhere),
         cmocka_unit_test(test_suspends),
         cmocka_unit_test(test_debts_are_paid),
+        cmocka_unit_test(test_ports_of_a_range),
+        cmocka_unit_test(test_a_range_is_used_up),
+        cmocka_unit_test(test_a_named_port_that_is_taken),
         cmocka_unit_test(test_looks_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
