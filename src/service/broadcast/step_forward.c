@@ -229,9 +229,26 @@ static void on_forwarded(void *user, const struct janus_result *res,
     step_started(s, FACT_FORWARD);
 }
 
+static void list(struct step *s);
+
+/* The publisher step tells of it, and whether it is waited for. */
+static void wait_for_publisher(struct step *s)
+{
+    step_waits(s, "the publisher is gone");
+}
+
 static void forward(struct step *s)
 {
     struct broadcast_forward_response *r = response_of(s);
+    const struct janus_feed *feed = broadcast_of(s)->feed;
+    if (!feed) {
+        wait_for_publisher(s);
+        return;
+    }
+    if (!model_id_equal(&feed->id, &r->publisher_id)) {
+        list(s); /* it returned as another one while what it had was looked for */
+        return;
+    }
     struct janus_forwarder have[RUNNER_STEPS_MAX * 4];
     struct janus_forward f;
     struct error err = {0};
@@ -286,9 +303,7 @@ static void on_present(void *user, const struct janus_result *res, const struct 
 static void list(struct step *s)
 {
     if (!broadcast_of(s)->feed) {
-        struct error err = {0};
-        error_set(&err, -ENOENT, s->kind->name, "the publisher is gone");
-        step_failed(s, &err, false);
+        wait_for_publisher(s);
         return;
     }
     note_publisher(s);

@@ -43,7 +43,7 @@ struct fake_janus {
     void (*after)(struct fake_janus *f, enum fake_word word); /* has answered; may be NULL */
     int64_t session, handle;                                  /* made last */
     int64_t detached;                                         /* asked for last */
-    char body[512];                                           /* of the last message */
+    char body[2048];                                          /* of the last message */
 };
 
 void fake_janus_start(struct fake_janus *f, struct loop *l);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Broadcasts at a Janus that answers when, and as, a test wants: what happens between a question and its answer. */
+#include "../unit.h"
+
+#include "../await.h"
+#include "../peer/fake_plugins.h"
+#include "base/mem.h"
+#include "service/broadcast/broadcast_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct world {
+    struct loop *l;
+    struct fake_plugins fake;
+    char dir[64];
+    struct store *store;
+    struct seal_ring *ring;
+    struct janus_servers *janus;
+    struct broadcasts *service;
+    struct out events;
+    unsigned debt_ms, keep;
+    bool left;
+};
+
+static void on_event(void *user, const char *type, const char *id, const char *data)
+{
+    out_printf(&((struct world *)user)->events, "%s ", type);
+}
+
+static void open_service(struct world *w)
+{
+    struct error err = {0};
+    struct janus_server_config jc = {.name = (char *)"main", .url = w->fake.janus.peer.url};
+    if (store_open(&(struct store_config){.dir = w->dir}, &w->store, &err) < 0 ||
+        seal_ring_open(w->dir, &w->ring, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+    w->janus = janus_servers_new(w->l, &jc, 1);
+    const struct broadcasts_config config = {
+        .control = w->l,
+        .store = w->store,
+        .ring = w->ring,
+        .janus = w->janus,
+        .observer = {.on_event = on_event, .user = w},
+        .pace = {.first_ms = 20, .max_ms = 50, .check_ms = 50},
+        .debt_ms = w->debt_ms,
+        .keep = w->keep,
+    };
+    w->service = broadcasts_new(&config);
+    if (broadcasts_load(w->service, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void drop_service(struct world *w)
+{
+    w->service = broadcasts_free(w->service);
+    w->janus = janus_servers_free(w->janus);
+    w->store = store_close(w->store);
+    w->ring = seal_ring_free(w->ring);
+}
+
+static struct world *world_new(void)
+{
+    struct world *w = mem_new(struct world);
+    w->l = loop_new("control", LOOP_CONTROL);
+    w->debt_ms = 100;
+    fake_plugins_start(&w->fake, w->l);
+    snprintf(w->dir, sizeof(w->dir), "/tmp/mast-test-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    open_service(w);
+    return w;
+}
+
+static void world_free(struct world *w)
+{
+    char cmd[96];
+    drop_service(w);
+    fake_plugins_stop(&w->fake);
+    loop_free(w->l);
+    snprintf(cmd, sizeof(cmd), "rm -r %s", w->dir);
+    assert_int_equal(system(cmd), 0);
+    out_done(&w->events);
+    free(w);
+}
+
+/* ---- requests ---- */
+
+#define MEDIA                                                                                      \
+    "\"media\":[{\"type\":\"video\",\"mid\":\"v\",\"port\":0,\"pt\":96,\"codec\":\"h264\"}]"
+
+static struct broadcast *begin(struct world *w, const char *json)
+{
+    struct broadcast_request q;
+    struct broadcast *b = NULL;
+    struct error err = {0};
+    if (broadcast_request_parse(&q, BYTES_STR(json), 0, &err) < 0 ||
+        broadcasts_start(w->service, &q, &b, &err) < 0) {
+        fail_msg("%s: %s", err.where, err.text);
+    }
+    return b;
+}
+
+/* Its publisher is waited for. */
+static const char browser[] =
+    "{\"id\":\"one\",\"source_kind\":\"browser_webrtc\",\"room_id\":5,"
+    "\"publisher_display\":\"cam\",\"mountpoint_spec\":{\"id\":9001," MEDIA "}}";
+
+#define AWAIT_STATE(w, b, s) RUN_UNTIL((w)->l, broadcast_state(b) == (s))
+
+static void hold(struct world *w, const char *request)
+{
+    w->fake.hold = request;
+}
+
+static void await_held(struct world *w)
+{
+    RUN_UNTIL(w->l, w->fake.held[0]);
+}
+
+static void nothing_is_left(struct world *w)
+{
+    assert_false(w->fake.room);
+    assert_false(w->fake.mountpoint);
+    assert_int_equal(w->fake.n_forwarders, 0);
+}
+
+static void stop_and_wait(struct world *w, struct broadcast *b)
+{
+    broadcast_stop(b);
+    AWAIT_STATE(w, b, BROADCAST_STOPPED);
+    assert_int_equal(broadcast_debts(b), 0);
+    nothing_is_left(w);
+}
+
+/* ---- publishers that come and go ---- */
+
+static void test_a_publisher_leaves_while_it_is_forwarded(void **state)
+{
+    struct world *w = world_new();
+    w->fake.publisher = 7;
+    hold(w, "listforwarders");
+    struct broadcast *b = begin(w, browser);
+    await_held(w);
+    fake_plugins_unpublish(&w->fake);
+    RUN_UNTIL(w->l, broadcast_result(b)->steps.items[2].state != BROADCAST_STEP_DONE);
+    fake_plugins_release(&w->fake);
+    AWAIT_STATE(w, b, BROADCAST_DEGRADED);
+    assert_string_equal(broadcast_result(b)->reason,
+                        "publisher: publisher \"cam\" does not publish in room 5 yet");
+    fake_plugins_publish(&w->fake, 8);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_int_equal(w->fake.n_forwarders, 1);
+    assert_int_equal(w->fake.forwarders[0].publisher, 8);
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
+static void test_a_publisher_returns_while_it_is_forwarded(void **state)
+{
+    struct world *w = world_new();
+    w->fake.publisher = 7;
+    hold(w, "listforwarders");
+    struct broadcast *b = begin(w, browser);
+    await_held(w);
+    fake_plugins_unpublish(&w->fake);
+    fake_plugins_publish(&w->fake, 8);
+    RUN_UNTIL(w->l, b->feed && b->feed->id.num == 8);
+    fake_plugins_release(&w->fake);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_int_equal(w->fake.forwarders[0].publisher, 8);
+    assert_int_equal(broadcast_result(b)->forward_response->publisher_id.num, 8);
+    assert_int_equal(w->fake.strays, 0); /* whatever was made is known by the id it was made of */
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_publisher_leaves_while_it_is_forwarded),
+        cmocka_unit_test(test_a_publisher_returns_while_it_is_forwarded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
