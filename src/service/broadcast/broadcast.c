@@ -181,6 +181,12 @@ static void set_state(struct broadcast *b, enum broadcast_state state)
     broadcasts_changed(b->service);
 }
 
+/* Why it ended by itself; NULL: it did not, it was asked to. */
+static const char *failure_of(const struct broadcast *b)
+{
+    return b->runner.failed ? b->failure.text : NULL;
+}
+
 void broadcast_look(struct broadcast *b)
 {
     struct broadcast_result *res = result_of(b);
@@ -194,7 +200,7 @@ void broadcast_look(struct broadcast *b)
         set_reason(b, why ? why->kind->name : NULL, why ? why->reason : NULL);
     } else {
         state = BROADCAST_STOPPING;
-        set_reason(b, b->failure.where, b->failure.code ? b->failure.text : NULL);
+        set_reason(b, b->failure.where, failure_of(b));
     }
     if (state != res->state) {
         set_state(b, state);
@@ -229,7 +235,7 @@ static void on_failed(void *user, const struct step *s, const char *phase, const
     log_warn("broadcast %s: %s of %s: %s", broadcast_id(b), phase, s->kind->name, err->text);
     broadcast_emit(b, "broadcast_error", out_str(&o));
     if (b->runner.failed == NULL && strcmp(phase, "start") == 0) {
-        b->failure = *err; /* counts if it is the one that ends the run */
+        b->failure = *err; /* counts if the runner says that one ended the run */
         snprintf(b->failure.where, sizeof(b->failure.where), "%s", s->kind->name);
     }
 }
@@ -289,19 +295,18 @@ static void on_ended(void *user)
     schedule_debts(b);
     if (b->restart && broadcast_debts(b) == 0) {
         b->restart = false;
-        b->failure.code = 0;
         b->runner.was_up = false;
         runner_up(&b->runner);
         broadcast_look(b);
         return;
     }
-    if (b->service->leaving && b->service->how == BROADCASTS_SUSPEND && !b->failure.code) {
+    if (b->service->leaving && b->service->how == BROADCASTS_SUSPEND && !b->runner.failed) {
         b->record.suspended = true;
         broadcast_save(b);
     } else if (live) {
         note_kept(b);
-        set_reason(b, b->failure.where, b->failure.code ? b->failure.text : NULL);
-        set_state(b, b->failure.code ? BROADCAST_FAILED : BROADCAST_STOPPED);
+        set_reason(b, b->failure.where, failure_of(b));
+        set_state(b, b->runner.failed ? BROADCAST_FAILED : BROADCAST_STOPPED);
     } else {
         broadcast_save(b); /* debts were paid, or tried again */
     }
@@ -458,7 +463,6 @@ void broadcast_stop(struct broadcast *b)
 {
     b->restart = false;
     if (broadcast_is_live(b) && b->runner.up) {
-        b->failure.code = 0;
         runner_down(&b->runner);
         broadcast_look(b);
     }
@@ -470,7 +474,6 @@ int broadcast_restart(struct broadcast *b, struct error *err)
         return error_set(err, -EBUSY, "id", "something of it could not be undone yet");
     }
     b->restart = true;
-    b->failure.code = 0;
     struct broadcast_result *res = result_of(b);
     if (!broadcast_is_live(b)) {
         res->ended_at = 0;

@@ -43,7 +43,7 @@ struct broadcast {
     struct runner runner;
     struct list watches;
     struct janus_feed *feed; /* FACT_PUBLISHER, with its n_streams alone; NULL = not there */
-    struct error failure;    /* why it ended by itself; code 0: it was asked to */
+    struct error failure;    /* of the last start that failed: why it ended, if runner.failed */
     bool restart;            /* up again when it is down */
     bool write_again;        /* what is being written is old already */
     bool runner_waits;       /* for what is to be written next */

@@ -75,6 +75,17 @@ static struct world *world_new(void)
     return w;
 }
 
+static void on_left(void *user)
+{
+    ((struct world *)user)->left = true;
+}
+
+static void leave(struct world *w, enum broadcasts_leave how)
+{
+    w->left = false;
+    broadcasts_leave(w->service, how, 60000, on_left, w);
+}
+
 static void world_free(struct world *w)
 {
     char cmd[96];
@@ -104,6 +115,8 @@ static struct broadcast *begin(struct world *w, const char *json)
     return b;
 }
 
+static const char frontend[] = "{\"id\":\"one\",\"source_kind\":\"frontend_owned\",\"room_id\":5,"
+                               "\"mountpoint_spec\":{\"id\":9001," MEDIA "}}";
 /* Its publisher is waited for. */
 static const char browser[] =
     "{\"id\":\"one\",\"source_kind\":\"browser_webrtc\",\"room_id\":5,"
@@ -119,6 +132,23 @@ static void hold(struct world *w, const char *request)
 static void await_held(struct world *w)
 {
     RUN_UNTIL(w->l, w->fake.held[0]);
+}
+
+/* The next answers to a request, until NULL. */
+static void refuse(struct world *w, const char *request)
+{
+    w->fake.instead = request;
+    w->fake.instead_data = "{\"streaming\":\"event\",\"error_code\":499,\"error\":\"no luck\"}";
+    w->fake.instead_acts = false;
+}
+
+/* The process ends, whatever it was doing, and the next one takes up what was written down. */
+static struct broadcast *begin_again(struct world *w)
+{
+    drop_service(w);
+    w->fake.hold = NULL;
+    open_service(w);
+    return broadcasts_find(w->service, "one");
 }
 
 static void nothing_is_left(struct world *w)
@@ -178,11 +208,49 @@ static void test_a_publisher_returns_while_it_is_forwarded(void **state)
     world_free(w);
 }
 
+/* ---- ends ---- */
+
+static void test_a_failure_that_healed_does_not_count(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    refuse(w, "create_mountpoint");
+    w->fake.mountpoint = false;
+    RUN_UNTIL(w->l, b->runner.failures == 1);
+    refuse(w, NULL);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    leave(w, BROADCASTS_SUSPEND);
+    RUN_UNTIL(w->l, w->left);
+    nothing_is_left(w);
+    b = begin_again(w);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
+static void test_a_refusal_after_the_end_is_no_failure(void **state)
+{
+    struct world *w = world_new();
+    refuse(w, "create_room");
+    hold(w, "create_room");
+    struct broadcast *b = begin(w, frontend);
+    await_held(w);
+    broadcast_stop(b);
+    fake_plugins_release(&w->fake);
+    RUN_UNTIL(w->l, !broadcast_is_live(b));
+    assert_int_equal(broadcast_state(b), BROADCAST_STOPPED);
+    assert_null(broadcast_result(b)->reason);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_publisher_leaves_while_it_is_forwarded),
         cmocka_unit_test(test_a_publisher_returns_while_it_is_forwarded),
+        cmocka_unit_test(test_a_failure_that_healed_does_not_count),
+        cmocka_unit_test(test_a_refusal_after_the_end_is_no_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
