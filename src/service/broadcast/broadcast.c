@@ -288,16 +288,33 @@ static void schedule_debts(struct broadcast *b)
     loop_timer_start(b->debts, (uint64_t)ms * (tries + 1));
 }
 
+/* It ended, and is shown as one that has just begun. */
+static void revive(struct broadcast *b)
+{
+    result_of(b)->ended_at = 0;
+    set_reason(b, NULL, NULL);
+    set_state(b, BROADCAST_STARTING);
+}
+
+/* A restart that had to wait for a debt brings back what is shown as ended meanwhile. */
+static void begin_anew(struct broadcast *b)
+{
+    b->restart = false;
+    b->runner.was_up = false;
+    if (!broadcast_is_live(b)) {
+        revive(b);
+    }
+    runner_up(&b->runner);
+    broadcast_look(b);
+}
+
 static void on_ended(void *user)
 {
     struct broadcast *b = user;
     bool live = broadcast_is_live(b);
     schedule_debts(b);
     if (b->restart && broadcast_debts(b) == 0) {
-        b->restart = false;
-        b->runner.was_up = false;
-        runner_up(&b->runner);
-        broadcast_look(b);
+        begin_anew(b);
         return;
     }
     if (b->service->leaving && b->service->how == BROADCASTS_SUSPEND && !b->runner.failed) {
@@ -474,11 +491,8 @@ int broadcast_restart(struct broadcast *b, struct error *err)
         return error_set(err, -EBUSY, "id", "something of it could not be undone yet");
     }
     b->restart = true;
-    struct broadcast_result *res = result_of(b);
     if (!broadcast_is_live(b)) {
-        res->ended_at = 0;
-        set_reason(b, NULL, NULL);
-        set_state(b, BROADCAST_STARTING);
+        revive(b);
     }
     runner_down(&b->runner);
     return 0;

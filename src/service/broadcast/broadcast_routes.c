@@ -296,10 +296,8 @@ static const struct model stopped_model =
 static void stop_one(void *user, struct broadcast *b)
 {
     struct stopped *n = user;
-    if (broadcast_is_live(b)) {
-        n->stopping++;
-        broadcast_stop(b);
-    }
+    n->stopping += broadcast_is_live(b);
+    broadcast_stop(b); /* also of one that ended, and is to come back once its debts are paid */
 }
 
 static void handle_stop_all(void *user, struct http_request *req, struct http_reply *reply)

@@ -244,6 +244,40 @@ static void test_a_refusal_after_the_end_is_no_failure(void **state)
     world_free(w);
 }
 
+static void test_a_restart_waits_for_a_debt(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    struct error err = {0};
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    refuse(w, "destroy_mountpoint");
+    assert_int_equal(broadcast_restart(b, &err), 0);
+    AWAIT_STATE(w, b, BROADCAST_STOPPED);
+    assert_int_equal(broadcast_debts(b), 1);
+    refuse(w, NULL);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_int_equal(broadcast_result(b)->ended_at, 0);
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
+/* Who is stopped meanwhile stays so. */
+static void test_a_restart_is_called_off(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    refuse(w, "destroy_mountpoint");
+    assert_int_equal(broadcast_restart(b, NULL), 0);
+    AWAIT_STATE(w, b, BROADCAST_STOPPED);
+    broadcast_stop(b);
+    refuse(w, NULL);
+    RUN_UNTIL(w->l, broadcast_debts(b) == 0 && b->runner.ended);
+    assert_int_equal(broadcast_state(b), BROADCAST_STOPPED);
+    nothing_is_left(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +285,8 @@ int main(void)
         cmocka_unit_test(test_a_publisher_returns_while_it_is_forwarded),
         cmocka_unit_test(test_a_failure_that_healed_does_not_count),
         cmocka_unit_test(test_a_refusal_after_the_end_is_no_failure),
+        cmocka_unit_test(test_a_restart_waits_for_a_debt),
+        cmocka_unit_test(test_a_restart_is_called_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
