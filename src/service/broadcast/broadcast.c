@@ -317,8 +317,7 @@ static void on_ended(void *user)
         begin_anew(b);
         return;
     }
-    if (b->service->leaving && b->service->how == BROADCASTS_SUSPEND && !b->runner.failed) {
-        b->record.suspended = true;
+    if (b->record.suspended) {
         broadcast_save(b);
     } else if (live) {
         note_kept(b);
@@ -427,7 +426,9 @@ struct broadcast *broadcast_from_record(struct broadcasts *s, struct broadcast_r
         return NULL;
     }
     place_steps(b);
-    b->runner.was_up = b->record.was_up && !b->record.suspended;
+    bool suspended = b->record.suspended;
+    b->record.suspended = false;
+    b->runner.was_up = b->record.was_up && !suspended;
     bool undo = res->request.recover == BROADCAST_RECOVER_UNDO;
     if (needs_secret) {
         if (broadcast_is_live(b)) {
@@ -437,13 +438,12 @@ struct broadcast *broadcast_from_record(struct broadcasts *s, struct broadcast_r
         if (broadcast_debts(b) > 0) {
             broadcast_settle(b);
         }
-    } else if ((b->record.ending && !b->record.suspended) || undo) {
+    } else if ((b->record.ending && !suspended) || undo) {
         if (undo && !b->record.ending) {
             set_reason(b, NULL, "undone after a restart, as the request wants it");
         }
         runner_down(&b->runner);
     } else {
-        b->record.suspended = false;
         runner_up(&b->runner);
     }
     return b;
@@ -479,6 +479,7 @@ const struct broadcast_result *broadcast_result(struct broadcast *b)
 void broadcast_stop(struct broadcast *b)
 {
     b->restart = false;
+    b->record.suspended = false;
     if (broadcast_is_live(b) && b->runner.up) {
         runner_down(&b->runner);
         broadcast_look(b);

@@ -31,7 +31,7 @@ struct broadcast_record {
     MODEL_ARRAY(struct step_record) steps;
     struct obs_service obs_previous; /* what to put back */
     bool was_up;
-    bool suspended; /* undone for a restart of ours: to be started again */
+    bool suspended; /* undone, or being undone, for a restart of ours: to be started again */
     bool ending;    /* a stop was asked for, or a failure ended it */
 };
 extern const struct model broadcast_record_model;

@@ -99,6 +99,16 @@ static void on_deadline(void *user)
     left(s);
 }
 
+/* What was told to end before stays ended; the others know from now on that they come back, if they do. */
+static void take_down(struct broadcast *b, bool suspend)
+{
+    if (b->runner.up) {
+        b->record.suspended = suspend;
+        runner_down(&b->runner);
+        broadcast_look(b);
+    }
+}
+
 void broadcasts_leave(struct broadcasts *s, enum broadcasts_leave how, unsigned deadline_ms,
                       void (*done)(void *user), void *user)
 {
@@ -113,9 +123,8 @@ void broadcasts_leave(struct broadcasts *s, enum broadcasts_leave how, unsigned 
         struct broadcast *b = LIST_ENTRY(it, struct broadcast, node);
         if (how == BROADCASTS_HAND_ON) {
             broadcast_save(b);
-        } else if (b->runner.up) {
-            runner_down(&b->runner);
-            broadcast_look(b);
+        } else {
+            take_down(b, how == BROADCASTS_SUSPEND);
         }
     }
     loop_defer(s->config.control, LOOP_STAGE_NOTIFY, &s->look);

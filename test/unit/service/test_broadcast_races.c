@@ -278,6 +278,56 @@ static void test_a_restart_is_called_off(void **state)
     world_free(w);
 }
 
+static void test_what_was_stopped_is_not_suspended(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    hold(w, "destroy_mountpoint");
+    broadcast_stop(b);
+    await_held(w);
+    leave(w, BROADCASTS_SUSPEND);
+    fake_plugins_release(&w->fake);
+    RUN_UNTIL(w->l, w->left);
+    assert_int_equal(broadcast_state(b), BROADCAST_STOPPED);
+    b = begin_again(w);
+    assert_int_equal(broadcast_state(b), BROADCAST_STOPPED);
+    nothing_is_left(w);
+    world_free(w);
+}
+
+/* The time for leaving was over, or the process was killed: it comes back all the same. */
+static void test_a_suspend_that_is_cut_short(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    hold(w, "destroy_mountpoint");
+    leave(w, BROADCASTS_SUSPEND);
+    await_held(w);
+    RUN_UNTIL(w->l, !b->op && !loop_task_pending(&b->save));
+    b = begin_again(w);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_true(w->fake.mountpoint);
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
+static void test_what_shall_not_be_recovered_is_not(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b =
+        begin(w, "{\"id\":\"one\",\"source_kind\":\"frontend_owned\",\"room_id\":5,"
+                 "\"recover\":\"undo\",\"mountpoint_spec\":{\"id\":9001," MEDIA "}}");
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    leave(w, BROADCASTS_SUSPEND);
+    RUN_UNTIL(w->l, w->left);
+    b = begin_again(w);
+    AWAIT_STATE(w, b, BROADCAST_STOPPED);
+    nothing_is_left(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +337,9 @@ int main(void)
         cmocka_unit_test(test_a_refusal_after_the_end_is_no_failure),
         cmocka_unit_test(test_a_restart_waits_for_a_debt),
         cmocka_unit_test(test_a_restart_is_called_off),
+        cmocka_unit_test(test_what_was_stopped_is_not_suspended),
+        cmocka_unit_test(test_a_suspend_that_is_cut_short),
+        cmocka_unit_test(test_what_shall_not_be_recovered_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
