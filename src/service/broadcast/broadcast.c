@@ -488,6 +488,9 @@ void broadcast_stop(struct broadcast *b)
 
 int broadcast_restart(struct broadcast *b, struct error *err)
 {
+    if (b->service->leaving) {
+        return error_set(err, -ESHUTDOWN, "", "the server is ending");
+    }
     if (broadcast_debts(b) > 0) {
         return error_set(err, -EBUSY, "id", "something of it could not be undone yet");
     }

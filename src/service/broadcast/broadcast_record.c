@@ -59,7 +59,7 @@ static void note_steps(struct broadcast *b)
         };
     }
     rec->was_up = b->runner.was_up;
-    rec->ending = !b->runner.up;
+    rec->ending = !b->runner.up && !b->restart;
 }
 
 static void write_now(struct broadcast *b);

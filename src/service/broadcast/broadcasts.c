@@ -102,7 +102,9 @@ static void on_deadline(void *user)
 /* What was told to end before stays ended; the others know from now on that they come back, if they do. */
 static void take_down(struct broadcast *b, bool suspend)
 {
-    if (b->runner.up) {
+    bool runs = b->runner.up || (b->restart && broadcast_is_live(b));
+    b->restart = false; /* by the next process, if at all */
+    if (runs) {
         b->record.suspended = suspend;
         runner_down(&b->runner);
         broadcast_look(b);

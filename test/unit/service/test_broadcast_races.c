@@ -328,6 +328,42 @@ static void test_what_shall_not_be_recovered_is_not(void **state)
     world_free(w);
 }
 
+static void test_a_restart_during_an_end(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    hold(w, "destroy_mountpoint");
+    assert_int_equal(broadcast_restart(b, NULL), 0);
+    await_held(w);
+    leave(w, BROADCASTS_SUSPEND);
+    assert_int_equal(broadcast_restart(b, NULL), -ESHUTDOWN);
+    fake_plugins_release(&w->fake);
+    RUN_UNTIL(w->l, w->left);
+    assert_false(b->runner.up);
+    nothing_is_left(w);
+    b = begin_again(w);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
+static void test_a_restart_that_is_cut_short(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    hold(w, "destroy_mountpoint");
+    assert_int_equal(broadcast_restart(b, NULL), 0);
+    await_held(w);
+    RUN_UNTIL(w->l, !b->op && !loop_task_pending(&b->save));
+    b = begin_again(w);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_true(w->fake.mountpoint);
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +376,8 @@ int main(void)
         cmocka_unit_test(test_what_was_stopped_is_not_suspended),
         cmocka_unit_test(test_a_suspend_that_is_cut_short),
         cmocka_unit_test(test_what_shall_not_be_recovered_is_not),
+        cmocka_unit_test(test_a_restart_during_an_end),
+        cmocka_unit_test(test_a_restart_that_is_cut_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
