@@ -54,6 +54,7 @@ struct broadcasts_config {
     unsigned max;      /* that run; 0 = 10000 */
     unsigned keep;     /* ended ones; 0 = 1000 */
     int64_t keep_ns;   /* and for how long; 0 = 7 days */
+    unsigned tidy_ms;  /* between looks for those; 0 = 60000 */
     unsigned debt_ms;  /* between tries to pay a debt; 0 = 30000, growing to 20 times that */
     unsigned stale_ms; /* media older than this is a sickness; 0 = 5000 */
     unsigned stall_ms; /* a relay without progress for so long is replaced; 0 = 10000 */

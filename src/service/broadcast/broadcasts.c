@@ -15,7 +15,7 @@ LOG_TOPIC(topic, "broadcast");
 #define MAX_DEFAULT     10000u
 #define KEEP_DEFAULT    1000u
 #define KEEP_NS_DEFAULT (7 * 24 * 3600 * NS_PER_S)
-#define TIDY_MS         60000
+#define TIDY_MS_DEFAULT 60000
 #define ID_CHARS        12
 
 /* ---- retention ---- */
@@ -28,7 +28,7 @@ static void drop(struct broadcast *b)
     broadcast_free(b);
 }
 
-/* Ended ones that are old, or too many: the oldest go first. Debts keep theirs. */
+/* Ended ones that are old, or too many: the oldest go first. Who has debts stays, also while they are being paid. */
 static void tidy(struct broadcasts *s)
 {
     unsigned keep = s->config.keep ? s->config.keep : KEEP_DEFAULT;
@@ -40,7 +40,8 @@ static void tidy(struct broadcasts *s)
     LIST_FOREACH_SAFE (it, &s->all) {
         struct broadcast *b = LIST_ENTRY(it, struct broadcast, node);
         bool over = ended > keep || b->record.result.ended_at < oldest;
-        if (over && !broadcast_is_live(b) && broadcast_debts(b) == 0 && !b->op) {
+        bool done = b->runner.ended && broadcast_debts(b) == 0;
+        if (over && !broadcast_is_live(b) && done && !b->op) {
             ended--;
             drop(b);
         }
@@ -51,7 +52,7 @@ static void on_tidy(void *user)
 {
     struct broadcasts *s = user;
     tidy(s);
-    loop_timer_start(s->tidy, TIDY_MS);
+    loop_timer_start(s->tidy, s->config.tidy_ms);
 }
 
 /* ---- leaving ---- */
@@ -138,10 +139,11 @@ struct broadcasts *broadcasts_new(const struct broadcasts_config *config)
 {
     struct broadcasts *s = mem_new(struct broadcasts);
     s->config = *config;
+    s->config.tidy_ms = config->tidy_ms ? config->tidy_ms : TIDY_MS_DEFAULT;
     list_init(&s->all);
     loop_task_init(&s->look, look_left);
     s->tidy = loop_timer_new(config->control, on_tidy, s);
-    loop_timer_start(s->tidy, TIDY_MS);
+    loop_timer_start(s->tidy, s->config.tidy_ms);
     return s;
 }
 

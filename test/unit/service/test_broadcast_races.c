@@ -21,7 +21,8 @@ struct world {
     struct janus_servers *janus;
     struct broadcasts *service;
     struct out events;
-    unsigned debt_ms, keep;
+    unsigned debt_ms;
+    int64_t keep_ns;
     bool left;
 };
 
@@ -47,7 +48,8 @@ static void open_service(struct world *w)
         .observer = {.on_event = on_event, .user = w},
         .pace = {.first_ms = 20, .max_ms = 50, .check_ms = 50},
         .debt_ms = w->debt_ms,
-        .keep = w->keep,
+        .keep_ns = w->keep_ns,
+        .tidy_ms = 10,
     };
     w->service = broadcasts_new(&config);
     if (broadcasts_load(w->service, &err) < 0) {
@@ -364,6 +366,32 @@ static void test_a_restart_that_is_cut_short(void **state)
     world_free(w);
 }
 
+static void test_who_pays_a_debt_is_kept(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    refuse(w, "destroy_mountpoint");
+    broadcast_stop(b);
+    AWAIT_STATE(w, b, BROADCAST_STOPPED);
+    assert_int_equal(broadcast_debts(b), 1);
+    refuse(w, NULL);
+    drop_service(w);
+    w->keep_ns = 1; /* too old, all of them */
+    hold(w, "destroy_mountpoint");
+    open_service(w);
+    await_held(w);
+    int64_t end = clock_mono_ns() + 50 * NS_PER_MS; /* it is looked for old ones some times */
+    while (clock_mono_ns() < end) {
+        loop_run_once(w->l, 5);
+    }
+    assert_non_null(broadcasts_find(w->service, "one"));
+    fake_plugins_release(&w->fake);
+    RUN_UNTIL(w->l, !broadcasts_find(w->service, "one"));
+    nothing_is_left(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_what_shall_not_be_recovered_is_not),
         cmocka_unit_test(test_a_restart_during_an_end),
         cmocka_unit_test(test_a_restart_that_is_cut_short),
+        cmocka_unit_test(test_who_pays_a_debt_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
