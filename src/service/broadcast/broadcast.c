@@ -259,6 +259,11 @@ static void note_kept(struct broadcast *b)
         if (s->state != STEP_KEPT || (!room && s->kind != &step_mountpoint)) {
             continue;
         }
+        bool there = room ? res->room_response && res->room_response->exists
+                          : res->mountpoint_response && res->mountpoint_response->exists;
+        if (!s->ours && !there) {
+            continue; /* it was made, and is gone */
+        }
         const struct model_id *id =
             room ? &res->room_response->room : &res->mountpoint_response->id;
         broadcast_result_keep(res, s->kind->name, id, res->request.janus,

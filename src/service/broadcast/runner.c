@@ -184,11 +184,15 @@ void step_failed(struct step *s, const struct error *err, bool permanent)
     }
     answered(s);
     say(s, err->text);
-    s->acted = false;
-    bool again = s->runner->was_up;
-    set_state(s, again ? STEP_LOST : STEP_IDLE);
+    /* What it made before it failed is there, and is undone when the run ends. */
+    bool there = s->runner->was_up || s->ours;
+    s->acted = s->acted && s->ours;
+    set_state(s, there ? STEP_LOST : STEP_IDLE);
     s->runner->ops->failed(s->runner->user, s, "start", err);
     count_failure(s, permanent);
+    if (!there && s->kind->drop) {
+        s->kind->drop(s);
+    }
 }
 
 void step_unsure(struct step *s, const struct error *err)
@@ -220,15 +224,21 @@ void step_adopted(struct step *s, int r, enum step_found found, const struct err
     }
     say(s, NULL);
     run->dirty = true;
-    if (found == STEP_FOUND) {
+    switch (found) {
+    case STEP_FOUND:
         set_state(s, STEP_UP);
         run->failures = 0;
         /* What it is now, nobody has told to steps that stayed up while it was lost. */
         mark_stale(run, s, s->kind->writes);
-    } else {
+        break;
+    case STEP_PART:
+        set_state(s, STEP_LOST);
+        break;
+    case STEP_ABSENT:
         s->acted = false;
         s->ours = false;
         set_state(s, STEP_IDLE);
+        break;
     }
 }
 
@@ -251,7 +261,9 @@ void step_stopped(struct step *s, int r, const struct error *err)
     s->ours = s->kept && s->ours;
     set_state(s, s->kept ? STEP_KEPT : STEP_IDLE);
     if (!run->up) {
-        say(s, NULL);
+        if (run->failed != s) {
+            say(s, NULL);
+        }
         if (was_ours && !s->kept && run->ops->undone) {
             run->ops->undone(run->user, s);
         }
@@ -469,7 +481,7 @@ static bool go_down(struct runner *r)
     return false;
 }
 
-/* A start under way of which nothing can be outside yet need not be waited for. */
+/* A start under way that has asked for nothing yet need not be waited for; what of it was there before is undone. */
 static void break_off(struct runner *r)
 {
     struct step *s = r->busy;
@@ -478,7 +490,7 @@ static void break_off(struct runner *r)
             s->kind->drop(s);
         }
         answered(s);
-        set_state(s, STEP_IDLE);
+        set_state(s, s->ours ? STEP_LOST : STEP_IDLE);
     }
 }
 

@@ -6,8 +6,8 @@
  *
  *   IDLE ─start─► STARTING ─► UP ─lost─► LOST ─wait, start─► STARTING ...
  *                  │  │  └──► WAITING ─► UP          (for a publisher, a source: no fault, not counted, no deadline)
- *                  │  └ an answer was lost ─► UNSURE ─adopt─► UP or IDLE
- *                  └ refused ─► IDLE: of a run that never was up the end, else tried again
+ *                  │  └ an answer was lost ─► UNSURE ─adopt─► UP, LOST or IDLE
+ *                  └ refused ─► IDLE, or LOST when part of it is there: of a run that never was up the end, else tried again
  *   UP, and what it was made from changed ─► STALE ─stop─► IDLE ─start─► ...
  *   UP, WAITING ... ─stop─► STOPPING ─► IDLE, KEPT (on purpose) or DEBT (could not be undone; tried again later)
  *
@@ -45,6 +45,7 @@ int step_state_parse(const char *text);
 
 enum step_found {
     STEP_FOUND,  /* it is there and ours, its facts are filled */
+    STEP_PART,   /* not all of it is: a start completes it, a stop undoes what is there */
     STEP_ABSENT, /* it is not, or not ours */
 };
 
@@ -168,7 +169,10 @@ void step_commit(struct step *s, void (*then)(struct step *s));
 void step_started(struct step *s, unsigned changed);
 /* As far as it can for now: a publisher, a source is awaited. From STARTING, WAITING. */
 void step_waits(struct step *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* It is not there. permanent: trying again will not help, as far as anybody knows. */
+/*
+ * It is not there, or not all of it: what is there is s->ours. permanent: trying again will not help, as far as anybody knows. It
+ * may be dropped before this returns.
+ */
 void step_failed(struct step *s, const struct error *err, bool permanent);
 /* An answer is missing: it may be there. */
 void step_unsure(struct step *s, const struct error *err);

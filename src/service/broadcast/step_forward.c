@@ -331,10 +331,9 @@ static void on_adopt(void *user, const struct janus_result *res, const struct ja
         return;
     }
     take_present(s, f, res->r < 0 ? 0 : n);
-    /* Part of it is ours as well: a start completes it, a stop ends it. */
     s->ours = response_of(s)->forwarders.len > 0;
     bool whole = response_of(s)->forwarders.len >= expected(s);
-    step_adopted(s, 0, whole || (s->ours && !s->runner->up) ? STEP_FOUND : STEP_ABSENT, NULL);
+    step_adopted(s, 0, whole ? STEP_FOUND : s->ours ? STEP_PART : STEP_ABSENT, NULL);
 }
 
 static void adopt_list(struct step *s)

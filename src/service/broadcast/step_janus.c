@@ -100,7 +100,7 @@ void janus_step_fail(struct step *s, const struct janus_result *res, const char 
 {
     struct error err = {0};
     explain(s, res, what, &err);
-    bool unknown = res->r == -ETIMEDOUT || res->r == -ENOTCONN;
+    bool unknown = res->r == -ETIMEDOUT || res->r == -ENOTCONN || res->r == -EPROTO;
     if (unknown && s->acted) {
         step_unsure(s, &err);
     } else {

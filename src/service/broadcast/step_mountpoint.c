@@ -341,14 +341,15 @@ static void on_adopt(void *user, const struct janus_result *res,
     }
     bool found = res->r == 0 && (!request_of(s)->create_mountpoint || is_ours(s, info));
     s->ours = found && request_of(s)->create_mountpoint;
-    if (s->ours && s->runner->up && info->enabled && !spec_of(s)->enabled) {
-        found = false; /* made, but not disabled yet: that is a start's work */
-    }
-    if (found && take_info(s, info, &changed, &err) < 0) {
+    if (!found) {
+        step_adopted(s, 0, STEP_ABSENT, NULL);
+    } else if (s->ours && info->enabled && !spec_of(s)->enabled) {
+        step_adopted(s, 0, STEP_PART, NULL); /* made, but not disabled yet */
+    } else if (s->runner->up && take_info(s, info, &changed, &err) < 0) {
         step_adopted(s, -EPROTO, STEP_ABSENT, &err);
-        return;
+    } else {
+        step_adopted(s, 0, STEP_FOUND, NULL); /* to be undone it needs no facts */
     }
-    step_adopted(s, 0, found ? STEP_FOUND : STEP_ABSENT, NULL);
 }
 
 static void adopt_look(struct step *s)

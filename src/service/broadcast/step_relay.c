@@ -181,6 +181,7 @@ static void fail(struct step *s, const struct error *why, bool permanent)
 {
     struct error err = *why;
     drop(s);
+    s->ours = false;
     step_failed(s, &err, permanent);
 }
 

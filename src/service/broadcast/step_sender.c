@@ -207,6 +207,7 @@ static void on_end(struct step *s, const struct media_sender_view *v)
     error_set(&err, -EPIPE, s->kind->name, "the stream ended: %s", v->why);
     drop(s);
     note(s);
+    s->ours = false;
     if (s->state == STEP_UP) {
         step_lost(s, "%s", err.text);
     } else {

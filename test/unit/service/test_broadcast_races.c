@@ -124,6 +124,9 @@ static const char browser[] =
     "{\"id\":\"one\",\"source_kind\":\"browser_webrtc\",\"room_id\":5,"
     "\"publisher_display\":\"cam\",\"mountpoint_spec\":{\"id\":9001," MEDIA "}}";
 
+static const char videoroom[] = "{\"id\":\"one\",\"source_kind\":\"videoroom\",\"room_id\":5,"
+                                "\"publisher_id\":7,\"mountpoint_spec\":{\"id\":9001," MEDIA "}}";
+
 #define AWAIT_STATE(w, b, s) RUN_UNTIL((w)->l, broadcast_state(b) == (s))
 
 static void hold(struct world *w, const char *request)
@@ -142,6 +145,14 @@ static void refuse(struct world *w, const char *request)
     w->fake.instead = request;
     w->fake.instead_data = "{\"streaming\":\"event\",\"error_code\":499,\"error\":\"no luck\"}";
     w->fake.instead_acts = false;
+}
+
+/* Takes effect, but is answered so. */
+static void garble(struct world *w, const char *request, const char *data)
+{
+    w->fake.instead = request;
+    w->fake.instead_data = data;
+    w->fake.instead_acts = true;
 }
 
 /* The process ends, whatever it was doing, and the next one takes up what was written down. */
@@ -392,6 +403,99 @@ static void test_who_pays_a_debt_is_kept(void **state)
     world_free(w);
 }
 
+/* ---- starts that fail half way ---- */
+
+/* What it made is there to be undone. */
+static void test_half_a_start_is_undone(void **state)
+{
+    static const struct {
+        const char *request, *data;
+    } cases[] = {
+        {"create_mountpoint", "{\"streaming\":\"created\",\"stream\":{\"id\":9001,\"type\":"
+                              "\"live\",\"ports\":[]}}"},
+        {"create_mountpoint", "{\"nonsense\":true}"},
+        {"create_room", "{\"nonsense\":true}"},
+        {"rtp_forward", "{\"nonsense\":true}"},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct world *w = world_new();
+        w->fake.publisher = 7;
+        garble(w, cases[i].request, cases[i].data);
+        struct broadcast *b = begin(w, videoroom);
+        AWAIT_STATE(w, b, BROADCAST_FAILED);
+        assert_true(fake_plugins_was_asked(&w->fake, cases[i].request));
+        assert_int_equal(broadcast_debts(b), 0);
+        assert_int_equal(broadcast_result(b)->kept.len, 0);
+        nothing_is_left(w);
+        world_free(w);
+    }
+}
+
+static void test_too_few_forwarders_are_undone(void **state)
+{
+    struct world *w = world_new();
+    w->fake.publisher = 7;
+    w->fake.simulcast = true;
+    hold(w, "rtp_forward");
+    refuse(w, "rtp_forward");
+    w->fake.instead_data = "{\"videoroom\":\"rtp_forward\",\"publisher_id\":7,\"forwarders\":["
+                           "{\"stream_id\":77,\"type\":\"video\",\"port\":5010}]}";
+    struct broadcast *b = begin(w, videoroom);
+    await_held(w);
+    w->fake.forwarders[w->fake.n_forwarders++] = (struct fake_forwarder){77, 7, 5010};
+    fake_plugins_release(&w->fake);
+    AWAIT_STATE(w, b, BROADCAST_FAILED);
+    assert_string_equal(broadcast_result(b)->reason, "forward: janus made 1 of 3 forwarders");
+    const struct broadcast_step_view *v = &broadcast_result(b)->steps.items[3];
+    assert_int_equal(v->state, BROADCAST_STEP_FAILED);
+    assert_string_equal(v->error, "janus made 1 of 3 forwarders");
+    nothing_is_left(w);
+    world_free(w);
+}
+
+static void test_a_mountpoint_that_is_not_disabled_is_undone(void **state)
+{
+    struct world *w = world_new();
+    refuse(w, "disable");
+    struct broadcast *b =
+        begin(w, "{\"source_kind\":\"frontend_owned\",\"room_id\":5,"
+                 "\"mountpoint_spec\":{\"id\":9001,\"enabled\":false," MEDIA "}}");
+    AWAIT_STATE(w, b, BROADCAST_FAILED);
+    assert_true(fake_plugins_was_asked(&w->fake, "disable"));
+    nothing_is_left(w);
+    world_free(w);
+}
+
+/* Who listens in the room for nothing leaves it. */
+static void test_a_failed_start_leaves_the_room(void **state)
+{
+    struct world *w = world_new();
+    w->fake.room = true;
+    struct broadcast *b = begin(w, videoroom);
+    AWAIT_STATE(w, b, BROADCAST_FAILED);
+    assert_int_equal(w->fake.joined, 1);
+    RUN_UNTIL(w->l, w->fake.janus.asked[FAKE_DETACH] == 1);
+    assert_int_equal(w->fake.janus.detached, w->fake.janus.handle);
+    assert_true(w->fake.room);
+    assert_int_equal(broadcast_result(b)->kept.len, 1);
+    world_free(w);
+}
+
+/* It is stopped, and not taken for a thing that was there before. */
+static void test_what_is_gone_is_not_kept(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    w->fake.mountpoint = w->fake.room = false;
+    refuse(w, "create_room");
+    RUN_UNTIL(w->l, b->runner.failures > 0);
+    broadcast_stop(b);
+    AWAIT_STATE(w, b, BROADCAST_STOPPED);
+    assert_int_equal(broadcast_result(b)->kept.len, 0);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +511,11 @@ int main(void)
         cmocka_unit_test(test_a_restart_during_an_end),
         cmocka_unit_test(test_a_restart_that_is_cut_short),
         cmocka_unit_test(test_who_pays_a_debt_is_kept),
+        cmocka_unit_test(test_half_a_start_is_undone),
+        cmocka_unit_test(test_too_few_forwarders_are_undone),
+        cmocka_unit_test(test_a_mountpoint_that_is_not_disabled_is_undone),
+        cmocka_unit_test(test_a_failed_start_leaves_the_room),
+        cmocka_unit_test(test_what_is_gone_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,7 +243,7 @@ static void test_a_first_failure_undoes(void **state)
     runner_up(&g->r);
     RUN_UNTIL(g->l, g->ended);
     assert_ptr_equal(g->r.failed, &g->b->step);
-    assert_string_equal(out_str(&calls), "start:a commit start:b stop:a commit ");
+    assert_string_equal(out_str(&calls), "start:a commit start:b drop:b stop:a commit ");
     assert_string_equal(g->b->step.reason, "no luck");
     rig_free(g);
 }
@@ -412,6 +412,21 @@ static void test_sickness_needs_two(void **state)
     rig_free(g);
 }
 
+/* What it made before it failed is undone, and its words stay. */
+static void test_a_first_failure_half_way_undoes(void **state)
+{
+    struct rig *g = rig_new();
+    g->b->intent = true;
+    g->b->start = ANSWER_FAILS;
+    runner_up(&g->r);
+    RUN_UNTIL(g->l, g->ended);
+    assert_string_equal(out_str(&calls),
+                        "start:a commit start:b commit act:b stop:b commit stop:a commit ");
+    assert_string_equal(g->b->step.reason, "no luck");
+    assert_int_equal(g->b->step.state, STEP_IDLE);
+    rig_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_overdue_answers),
         cmocka_unit_test(test_debts),
         cmocka_unit_test(test_sickness_needs_two),
+        cmocka_unit_test(test_a_first_failure_half_way_undoes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
