@@ -90,7 +90,7 @@ struct janus_step {
     void (*when_ready)(struct step *s); /* what waits for the server */
 };
 #define JANUS_STEP(s) CONTAINER_OF((s), struct janus_step, step)
-/* Calls next once the server is ready, perhaps at once. */
+/* Calls next once the server is ready, perhaps at once; what was under way before is forgotten. */
 void janus_step_ready(struct step *s, void (*next)(struct step *s));
 /* Forgets the call and the wait. */
 void janus_step_drop(struct step *s);

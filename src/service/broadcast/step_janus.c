@@ -43,6 +43,7 @@ void janus_step_ready(struct step *s, void (*next)(struct step *s))
 {
     struct janus_step *js = JANUS_STEP(s);
     struct error err = {0};
+    janus_step_drop(s); /* a check may be under way, of which nobody shall hear any more */
     if (!js->server && janus_servers_get(broadcast_of(s)->service->config.janus,
                                          request_of(s)->janus, &js->server, &err) < 0) {
         step_failed(s, &err, true);
@@ -64,7 +65,6 @@ void janus_step_ready(struct step *s, void (*next)(struct step *s))
         js->use.on_down = on_down;
     }
     js->when_ready = next;
-    janus_server_leave(&js->use);
     janus_server_use(js->server, &js->use);
 }
 

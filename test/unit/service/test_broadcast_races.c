@@ -496,6 +496,47 @@ static void test_what_is_gone_is_not_kept(void **state)
     world_free(w);
 }
 
+/* ---- checks ---- */
+
+static void answer_last(struct world *w, const char *data)
+{
+    ws_peer_say(&w->fake.janus.peer,
+                "{\"janus\":\"success\",\"transaction\":\"%s\",\"plugindata\":{\"plugin\":\"p\","
+                "\"data\":%s}}",
+                w->fake.janus.transaction[FAKE_MESSAGE], data);
+}
+
+/* A check is under way while the step begins anew, which is called off: the answers are nobody's. */
+static void test_a_step_begins_anew_during_its_check(void **state)
+{
+    struct world *w = world_new();
+    const unsigned *asked = &w->fake.janus.asked[FAKE_MESSAGE];
+    void (*answers)(struct fake_janus *, enum fake_word) = w->fake.janus.after;
+    w->fake.room = true;
+    struct broadcast *b = begin(w, frontend);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    hold(w, "exists");
+    await_held(w);
+    w->fake.janus.after = NULL; /* it answers nothing any more */
+    unsigned before = *asked;
+    RUN_UNTIL(w->l, *asked == before + 1); /* the other step's check */
+    step_lost(b->runner.steps[0], "somebody says so");
+    RUN_UNTIL(w->l, *asked == before + 2);
+    assert_int_equal(b->runner.steps[0]->state, STEP_STARTING);
+    fake_plugins_release(&w->fake); /* of the check */
+    for (unsigned i = 0; i < 20; i++) {
+        loop_run_once(w->l, 1);
+    }
+    assert_int_equal(*asked, before + 2);
+    answer_last(w, "{\"videoroom\":\"success\",\"exists\":false}");
+    broadcast_stop(b);
+    w->fake.janus.after = answers;
+    AWAIT_STATE(w, b, BROADCAST_STOPPED);
+    assert_false(w->fake.mountpoint);
+    assert_true(w->fake.room);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_a_mountpoint_that_is_not_disabled_is_undone),
         cmocka_unit_test(test_a_failed_start_leaves_the_room),
         cmocka_unit_test(test_what_is_gone_is_not_kept),
+        cmocka_unit_test(test_a_step_begins_anew_during_its_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
