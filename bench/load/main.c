@@ -7,6 +7,7 @@
  * mast-load publish --url rtmp://127.0.0.1:1935/live/x [--kbps 600] [--audio-kbps 64] [--fps 25] [--gop 50] [--seconds N] [--report N]
  * mast-load play    --url rtmp://...|ws://.../mse [--clients 1000] [--rate 500] [--probes 100] [--warmup 5] [--seconds 15]
  *
+ * Players are given the warm-up, and longer until each of them has a picture, before anything is measured.
  * play prints one JSON object: what was received while measuring, how late, and what share of a core the tool itself took.
  */
 #include "load.h"
@@ -24,8 +25,10 @@
 #include <unistd.h>
 
 #define READ_MAX    (256 << 10)
-#define SWEEP_NS    100000000 /* every bulk player is read once in this time */
-#define SWEEP_PARTS 20        /* in so many portions, so that probes do not wait long */
+#define SWEEP_NS    100000000   /* every bulk player is read once in this time */
+#define SWEEP_PARTS 20          /* in so many portions, so that probes do not wait long */
+#define ALL_PLAY_NS 60000000000 /* how long players are waited for, beside the warm-up */
+#define STEP_NS     50000000
 
 struct options {
     const char *url;
@@ -186,6 +189,15 @@ static void run_until(struct field *f, int64_t end)
     }
 }
 
+/* A server that is overloaded may never serve them all. */
+static void run_until_all_play(struct field *f)
+{
+    int64_t end = now_ns() + ALL_PLAY_NS;
+    while (f->tally.playing + f->tally.closed < f->n && now_ns() < end) {
+        run_until(f, now_ns() + STEP_NS);
+    }
+}
+
 static void print_result(const struct options *o, const struct tally *t, double wall, double cpu)
 {
     printf(
@@ -221,6 +233,7 @@ static int play_run(const struct options *o, const struct target *t)
         run_until(&f, start + (int64_t)(f.n + 1) * 1000000000 / o->rate);
     }
     run_until(&f, now_ns() + (int64_t)(o->warmup * 1e9));
+    run_until_all_play(&f);
     double cpu = cpu_seconds();
     int64_t from = now_ns();
     fprintf(stderr, "measuring\n");

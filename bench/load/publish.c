@@ -211,6 +211,17 @@ static int say_goodbye(int fd, const struct target *t)
     return send_all(fd, out, at);
 }
 
+/* Until the server has hung up too: then the path is free for whoever comes next. */
+static void await_end(int fd)
+{
+    struct timeval patience = {.tv_sec = 10};
+    uint8_t sink[4096];
+    shutdown(fd, SHUT_WR);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    while (recv(fd, sink, sizeof(sink), 0) > 0) {
+    }
+}
+
 /* How late frames were sent tells whether a stall that players saw was ours. */
 struct punctual {
     int64_t next_ns, late_ns;
@@ -283,6 +294,7 @@ int publish_run(const struct target *t, const struct publish *p)
                 : 1;
     if (r == 0) {
         r = say_goodbye(s.fd, t) < 0;
+        await_end(s.fd);
     }
     close(s.fd);
     free(s.frame);

@@ -7,7 +7,7 @@ import { after, afterEach, before, test } from "node:test";
 
 import { Broadcasts, janusConfig } from "./lib/broadcast.mjs";
 import { Janus } from "./lib/janus.mjs";
-import { eventually, Mast } from "./lib/mast.mjs";
+import { eventually, Mast, TEST_MS } from "./lib/mast.mjs";
 import { inOwnNetwork } from "./lib/netns.mjs";
 import { WebrtcBrowser } from "./lib/webrtc-page.mjs";
 import { sameWorld, world } from "./lib/world.mjs";
@@ -60,7 +60,7 @@ function defineTests() {
     ...more,
   });
 
-  test("a publisher becomes a mountpoint; what was made is gone after the stop, and the room that was there is there", { timeout: 90000 }, async () => {
+  test("a publisher becomes a mountpoint; what was made is gone after the stop, and the room that was there is there", { timeout: TEST_MS }, async () => {
     const publisher = await browser.publish(janus, { room: 4321, display: "camera" });
     await eventually("the server knows Janus", async () => (await broadcasts.ask("GET", "")).status === 200);
     // The first one makes the connection to Janus, which stays.
@@ -87,7 +87,7 @@ function defineTests() {
     }
   });
 
-  test("an existing mountpoint is used, VP8, and never destroyed", { timeout: 60000 }, async () => {
+  test("an existing mountpoint is used, VP8, and never destroyed", { timeout: TEST_MS }, async () => {
     const publisher = await browser.publish(janus, { room: 4321, video: "vp8" });
     await janus.streaming({ request: "create", type: "rtp", id: 9005, media: media("vp8").map((m) => ({ ...m, ...(m.type === "video" && { rtcpport: 0 }) })) });
     const b = await broadcasts.run(request(publisher, { create_mountpoint: false, mountpoint_spec: { id: 9005 } }));
@@ -101,7 +101,7 @@ function defineTests() {
     assert.match(failed.reason, /publisher sends vp8, track v of the mountpoint is h264/);
   });
 
-  test("data, three layers of simulcast, and the flat fields of 1.0.0", { timeout: 90000 }, async () => {
+  test("data, three layers of simulcast, and the flat fields of 1.0.0", { timeout: TEST_MS }, async () => {
     const publisher = await browser.publish(janus, { room: 4321, video: "vp8", data: true, simulcast: true, size: [960, 540] });
     const layered = [
       { type: "video", mid: "v", port: 0, port2: 0, port3: 0, simulcast: true, pt: 96, codec: "vp8" },
@@ -113,7 +113,7 @@ function defineTests() {
     const viewer = await browser.watch(janus, { id: 9003 });
     await viewer.sees();
     await publisher.say("hello");
-    await eventually("the message arrives", async () => (await viewer.stats()).messages.includes("hello"), { timeout: 10000 });
+    await eventually("the message arrives", async () => (await viewer.stats()).messages.includes("hello"));
     await viewer.leave();
     await broadcasts.stop(b.broadcast_id);
 
@@ -137,7 +137,7 @@ function defineTests() {
     assert.deepEqual(await janus.mountpoints(), []);
   });
 
-  test("a publisher that leaves is waited for, and goes on with another id under the same name", { timeout: 90000 }, async () => {
+  test("a publisher that leaves is waited for, and goes on with another id under the same name", { timeout: TEST_MS }, async () => {
     const publisher = await browser.publish(janus, { room: 4321, display: "studio" });
     const b = await broadcasts.run(request(publisher));
     const viewer = await browser.watch(janus, { id: 9001 });
@@ -153,7 +153,7 @@ function defineTests() {
     assert.deepEqual(await janus.forwarders(4321), []);
   });
 
-  test("a browser joins a slot that was there before it, by what the broadcast tells", { timeout: 60000 }, async () => {
+  test("a browser joins a slot that was there before it, by what the broadcast tells", { timeout: TEST_MS }, async () => {
     const { broadcast_id } = await broadcasts.start({
       source_kind: "browser_webrtc",
       room_id: 5555,
@@ -172,7 +172,7 @@ function defineTests() {
     assert.ok(!(await janus.rooms()).some((r) => r.room === 5555));
   });
 
-  test("Janus dies and returns: what was made is made anew, and goes on when the publisher is back", { timeout: 90000 }, async () => {
+  test("Janus dies and returns: what was made is made anew, and goes on when the publisher is back", { timeout: TEST_MS }, async () => {
     const publisher = await browser.publish(janus, { room: 4321, display: "camera" });
     const b = await broadcasts.run(request(publisher));
     await janus.kill();
@@ -188,7 +188,7 @@ function defineTests() {
     assert.deepEqual(await janus.mountpoints(), []);
   });
 
-  test("the server dies and returns: viewers see no gap, nothing is doubled, and the stop undoes all", { timeout: 90000 }, async () => {
+  test("the server dies and returns: viewers see no gap, nothing is doubled, and the stop undoes all", { timeout: TEST_MS }, async () => {
     const publisher = await browser.publish(janus, { room: 4321, display: "camera" });
     const b = await broadcasts.run(request(publisher));
     const viewer = await browser.watch(janus, { id: 9001 });

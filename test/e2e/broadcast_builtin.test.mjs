@@ -7,7 +7,7 @@ import { after, afterEach, before, test } from "node:test";
 
 import { publishDefaults, publishFfmpeg } from "./lib/ffmpeg.mjs";
 import { Janus } from "./lib/janus.mjs";
-import { eventually, Mast, stopChild } from "./lib/mast.mjs";
+import { eventually, Mast, stopChild, TEST_MS } from "./lib/mast.mjs";
 import { inOwnNetwork } from "./lib/netns.mjs";
 import { RtmpServer } from "./lib/rtmp-server.mjs";
 import { WebrtcBrowser } from "./lib/webrtc-page.mjs";
@@ -46,7 +46,7 @@ function defineTests() {
   });
 
   after(async () => {
-    await mast?.stop();
+    await mast?.close();
     await browser?.close();
     await janus?.close();
   });
@@ -83,7 +83,7 @@ function defineTests() {
     await call("DELETE", `/${id}`);
   }
 
-  test("what is published to us is watched at Janus, also after the publisher went and came back", { timeout: 120000 }, async () => {
+  test("what is published to us is watched at Janus, also after the publisher went and came back", { timeout: TEST_MS }, async () => {
     const made = await begin("own", 9101, { source_kind: "rtmp_external" });
     assert.equal(made.srs_info.path, "broadcast/own");
     assert.equal(made.srs_info.publish_url, mast.rtmp("broadcast/own"));
@@ -104,7 +104,7 @@ function defineTests() {
     await end("own", 9101);
   });
 
-  test("a stream of another server is pulled, and again after it was away", { timeout: 120000 }, async () => {
+  test("a stream of another server is pulled, and again after it was away", { timeout: TEST_MS }, async () => {
     const server = await RtmpServer.start();
     try {
       await begin("pulled", 9102, { source_kind: "rtmp_external", srs: { rtmp_url: server.url, app: server.app, stream_key: KEY } });
@@ -121,13 +121,13 @@ function defineTests() {
       await viewer.sees();
       assert.ok(!JSON.stringify(await call("GET", "/pulled")).includes(KEY));
       await end("pulled", 9102);
-      assert.ok(!mast.log.includes(KEY), "the key is in no log");
+      assert.ok(!mast.wholeLog.includes(KEY), "the key is in no log");
     } finally {
       await server.close();
     }
   });
 
-  test("Janus is killed; the stream goes on at its new ports", { timeout: 120000 }, async () => {
+  test("Janus is killed; the stream goes on at its new ports", { timeout: TEST_MS }, async () => {
     await begin("killed", 9103, { source_kind: "stream", stream: "live/k" });
     withB(mast.rtmp("live/k"));
     await becomes("killed", "running");
@@ -141,7 +141,7 @@ function defineTests() {
     await end("killed", 9103);
   });
 
-  test("pictures that others need go through ffmpeg, which says why", { timeout: 120000 }, async () => {
+  test("pictures that others need go through ffmpeg, which says why", { timeout: TEST_MS }, async () => {
     await begin("anew", 9104, { source_kind: "stream", stream: "live/anew" });
     child(publishDefaults(mast.rtmp("live/anew")));
     await becomes("anew", "running");

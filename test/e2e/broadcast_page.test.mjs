@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { Broadcasts, janusConfig } from "./lib/broadcast.mjs";
-import { startBrowser } from "./lib/browser.mjs";
+import { pressTwice, startBrowser } from "./lib/browser.mjs";
 import { Janus } from "./lib/janus.mjs";
 import { eventually, Mast, PATIENCE_MS } from "./lib/mast.mjs";
 import { inOwnNetwork } from "./lib/netns.mjs";
@@ -50,10 +50,7 @@ function defineTests() {
     return page;
   }
 
-  async function press(page, name) {
-    await page.getByRole("button", { name }).click();
-    await page.getByRole("button", { name: /Sure\?$/ }).click();
-  }
+  const press = (page, name) => pressTwice(page.getByRole("button", { name }));
 
   test("shown as it happens: the list, who talks to whom, a lost Janus, debts, and what the buttons do", async () => {
     const page = await open("/#broadcasts");

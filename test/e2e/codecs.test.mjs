@@ -10,7 +10,7 @@ import { after, before, test } from "node:test";
 
 import { playerState, startBrowser, waitPlaying } from "./lib/browser.mjs";
 import { makeFile, probe, startProgram } from "./lib/ffmpeg.mjs";
-import { Mast, stopChild } from "./lib/mast.mjs";
+import { Mast, PATIENCE_MS, stopChild } from "./lib/mast.mjs";
 import { recordMse } from "./lib/mse.mjs";
 
 const PUBLISHER = join(process.env.MAST_BUILD ?? "../../build", "test/tools/rtmp_publish");
@@ -80,9 +80,9 @@ for (const [video, audio, browserHas] of [
       // Without a picture there is no first one to wait for.
       await (supported.includes("video")
         ? waitPlaying(page)
-        : page.waitForFunction(() => window.mast.state === "playing", null, { timeout: 30000, polling: 50 }));
+        : page.waitForFunction(() => window.mast.state === "playing", null, { timeout: PATIENCE_MS, polling: 50 }));
       const before = await playerState(page);
-      await page.waitForFunction((from) => window.mast.currentTime > from + 3, before.currentTime, { timeout: 30000 });
+      await page.waitForFunction((from) => window.mast.currentTime > from + 3, before.currentTime, { timeout: PATIENCE_MS });
       const last = await playerState(page);
       assert.equal(last.error, null);
       if (supported.includes("video")) {

@@ -29,11 +29,6 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function metric(name) {
-  const text = await (await fetch(`${mast.url}/metrics`)).text();
-  return Number(text.match(new RegExp(`^${name} (\\S+)$`, "m"))?.[1]);
-}
-
 // The workers are children of mast, started by whichever of its threads is the control loop.
 async function workers() {
   const pids = [];
@@ -47,10 +42,10 @@ async function workers() {
   return pids;
 }
 
-const gone = () => eventually("nobody reads, nothing is made", async () => (await metric("mast_derived_streams")) === 0 && !(await mast.stream("live/cam~opus")));
+const gone = () => eventually("nobody reads, nothing is made", async () => (await mast.metric("mast_derived_streams")) === 0 && !(await mast.stream("live/cam~opus")));
 
 test("who reads ~opus gets the pictures as they are, and Opus", async () => {
-  assert.equal(await metric("mast_derived_streams"), 0);
+  assert.equal(await mast.metric("mast_derived_streams"), 0);
   assert.deepEqual(await workers(), []);
   const { init, mp4 } = await recordMse(mast, "live/cam~opus", 120);
   assert.deepEqual(init.tracks.map((t) => t.codec), ["h264", "opus"]);
@@ -83,12 +78,12 @@ test("the API shows it with its parent, and it goes with its last reader", async
   assert.equal(parent.kind, "published");
   assert.equal(parent.parent, undefined);
   assert.deepEqual(parent.readers.map((r) => r.protocol), ["derived"]);
-  assert.equal(await metric("mast_derived_streams"), 1);
-  assert.equal(await metric("mast_av_jobs"), 1);
-  assert.equal(await metric("mast_av_workers"), 1);
+  assert.equal(await mast.metric("mast_derived_streams"), 1);
+  assert.equal(await mast.metric("mast_av_jobs"), 1);
+  assert.equal(await mast.metric("mast_av_workers"), 1);
   ws.destroy();
   await gone();
-  assert.equal(await metric("mast_av_jobs"), 0);
+  assert.equal(await mast.metric("mast_av_jobs"), 0);
   assert.equal((await mast.stream("live/cam")).n_readers, 0);
 });
 
@@ -110,7 +105,7 @@ test("a worker that is killed costs its readers a few frames, not the connection
     assert.equal(before.length, 1);
     const { publisher: child } = await mast.stream("live/cam~opus");
     process.kill(before[0], "SIGKILL");
-    await eventually("another worker", async () => (await metric("mast_av_restarts_total")) === 1 && (await workers()).some((p) => p !== before[0]));
+    await eventually("another worker", async () => (await mast.metric("mast_av_restarts_total")) === 1 && (await workers()).some((p) => p !== before[0]));
     const n = frames(text).length;
     await eventually("sound goes on", () => frames(text).length > n + 150);
     assertRising(frames(text), "sound");

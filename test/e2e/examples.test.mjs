@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 
 import { startProgram } from "./lib/ffmpeg.mjs";
 import { Janus } from "./lib/janus.mjs";
-import { eventually, Hopeless, Mast, stopChild } from "./lib/mast.mjs";
+import { eventually, Hopeless, Mast, stopChild, TEST_MS } from "./lib/mast.mjs";
 import { inOwnNetwork } from "./lib/netns.mjs";
 import { WebrtcBrowser } from "./lib/webrtc-page.mjs";
 import { sameWorld, world } from "./lib/world.mjs";
@@ -62,7 +62,7 @@ function defineTests() {
 
   const keys = () => ({ JANUS_STREAMING_KEY: janus.streamingKey, JANUS_ROOM_KEY: janus.roomKey });
 
-  test("a publisher of a room becomes a mountpoint, until the program ends", { timeout: 120000 }, async () => {
+  test("a publisher of a room becomes a mountpoint, until the program ends", { timeout: TEST_MS }, async () => {
     const publisher = await browser.publish(janus, { room: 4321, display: "camera", audio: [440] });
     const before = await world({ janus });
     const child = example("videoroom_to_mountpoint", [janus.url, "4321", String(publisher.id), "9901"], keys());
@@ -82,7 +82,7 @@ function defineTests() {
     }
   });
 
-  test("what Janus refuses is said in its words, and nothing is left", { timeout: 60000 }, async () => {
+  test("what Janus refuses is said in its words, and nothing is left", { timeout: TEST_MS }, async () => {
     const before = await world({ janus });
     const child = example("videoroom_to_mountpoint", [janus.url, "999", "1", "9902"], { ...keys(), JANUS_STREAMING_KEY: "wrong" });
     assert.equal(await endOf(child), 1, child.log);
@@ -90,7 +90,7 @@ function defineTests() {
     await sameWorld(before, { janus });
   });
 
-  test("a program is kept running", { timeout: 60000 }, async () => {
+  test("a program is kept running", { timeout: TEST_MS }, async () => {
     const child = example("managed_process", ["sh", "-c", "echo I am $$ >&2; exec sleep 1000"]);
     try {
       const pids = () => [...child.log.matchAll(/it says: I am (\d+)/g)].map((m) => Number(m[1]));
@@ -109,7 +109,7 @@ function defineTests() {
     }
   });
 
-  test("a relay sends RTP to both ports", { timeout: 60000 }, async () => {
+  test("a relay sends RTP to both ports", { timeout: TEST_MS }, async () => {
     const sockets = [];
     const seen = [new Set(), new Set()];
     for (const types of seen) {
@@ -131,7 +131,7 @@ function defineTests() {
   });
 
   // A slot for a browser, and a publisher that is not there: what is asked needs no browser here.
-  test("the same over HTTP, in Python", { timeout: 120000 }, async () => {
+  test("the same over HTTP, in Python", { timeout: TEST_MS }, async () => {
     const before = await world({ janus });
     const main = { name: "main", url: janus.url, admin_key: janus.streamingKey, room_admin_key: janus.roomKey };
     const mast = await Mast.start({ config: { janus: [main] } });

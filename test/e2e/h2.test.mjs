@@ -52,11 +52,6 @@ function ask(session, path, { headers = {}, body } = {}) {
   });
 }
 
-async function metric(name) {
-  const text = (await mast.fetch("/metrics")).text;
-  return Number(text.match(new RegExp(`^${name} (\\S+)$`, "m"))?.[1]);
-}
-
 // The program answers a new client.
 async function assertUnharmed() {
   const session = await open();
@@ -135,8 +130,8 @@ describe("http/2", { concurrency: false }, () => {
 
   test("a hundred blocked requests: their client leaves, nothing stays", async () => {
     const session = await open();
-    const before = await metric("mast_http_connections");
-    assert.ok((await metric("mast_http2_connections")) >= 1);
+    const before = await mast.metric("mast_http_connections");
+    assert.ok((await mast.metric("mast_http2_connections")) >= 1);
     const main = (await ask(session, `/${PATH}/index.m3u8`)).body.toString().split("\n").find((l) => l && !l.startsWith("#")); // prettier-ignore
     const media = new URL(main, `${mast.url}/${PATH}/`).pathname;
     const waits = Array.from({ length: 90 }, () => ask(session, "/api/v1/events"));
@@ -144,7 +139,7 @@ describe("http/2", { concurrency: false }, () => {
     assert.ok((await Promise.all(more)).every((a) => a.status === 200));
     session.destroy();
     await Promise.all(waits);
-    await eventually("the connection is gone", async () => (await metric("mast_http_connections")) < before + 1);
+    await eventually("the connection is gone", async () => (await mast.metric("mast_http_connections")) < before + 1);
   });
 
   test("the rules of HTTP/1.1 hold", async () => {
@@ -234,16 +229,16 @@ function flood(bytes) {
 
 test("floods are cut off and said in the log; readers of the stream notice nothing", async () => {
   const session = await open();
-  const connections = await metric("mast_http_connections");
+  const connections = await mast.metric("mast_http_connections");
   for (const [name, bytes] of Object.entries(FLOODS)) {
     const code = await flood(bytes);
     assert.notEqual(code, constants.NGHTTP2_NO_ERROR, name);
     assert.equal((await ask(session, `/${PATH}/index.m3u8`)).status, 200, name);
   }
-  await eventually("they are gone", async () => (await metric("mast_http_connections")) <= connections);
+  await eventually("they are gone", async () => (await mast.metric("mast_http_connections")) <= connections);
   assert.match(mast.log, /warn .*io\.http2: 127\.0\.0\.1:\d+: (floods its connection with frames|cuts a header block)/);
   assert.ok((await mast.stream(PATH)).on_air);
   session.close();
-  await eventually("no HTTP/2 is left", async () => (await metric("mast_http2_connections")) === 0);
+  await eventually("no HTTP/2 is left", async () => (await mast.metric("mast_http2_connections")) === 0);
   await assertUnharmed();
 });

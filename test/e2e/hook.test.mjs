@@ -114,8 +114,11 @@ test("one that takes too long is ended with its children, one that fails is told
     const events = [];
     const reading = (async () => {
       const decoder = new TextDecoder();
+      let text = "";
       for await (const part of feed.body) {
-        for (const line of decoder.decode(part).split("\n").filter((l) => l.startsWith("data: "))) {
+        const read = (text + decoder.decode(part, { stream: true })).split("\n");
+        text = read.pop();
+        for (const line of read.filter((l) => l.startsWith("data: "))) {
           events.push(JSON.parse(line.slice(6)));
         }
       }

@@ -7,13 +7,12 @@ import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
 
-import { waitedForCpu } from "./lib/crowd.mjs";
+import { HISTORY_MS, waitedForCpu } from "./lib/crowd.mjs";
 import { publishFfmpeg, startProgram } from "./lib/ffmpeg.mjs";
 import { eventually, Mast, PATIENCE_MS, stopChild } from "./lib/mast.mjs";
 
 const CONNECTS = 10000;
 const AT_ONCE = 100;
-const HISTORY_MS = 4000; // streams.history_slack_ms of the engine
 
 let mast;
 let publisher;
@@ -55,12 +54,6 @@ function provoke(port, chunks, { half = false, timeout = PATIENCE_MS } = {}) {
       done(Buffer.concat(answer));
     });
   });
-}
-
-async function metric(name) {
-  const text = await (await fetch(`${mast.url}/metrics`)).text();
-  const line = text.split("\n").find((l) => l.startsWith(`${name} `));
-  return Number(line?.split(" ")[1]);
 }
 
 async function sessions(protocol) {
@@ -162,7 +155,7 @@ test("broken WebSocket frames end the session with the code that says why", asyn
 });
 
 test(`${CONNECTS} connects and hang-ups leave every gauge where it was`, async () => {
-  const fds = await metric("mast_open_fds");
+  const fds = await mast.metric("mast_open_fds");
   const ports = [mast.rtmpPort, mast.httpPort, mast.rtmpsPort];
   const hangUp = (port) =>
     new Promise((done) => {
@@ -181,8 +174,8 @@ test(`${CONNECTS} connects and hang-ups leave every gauge where it was`, async (
     await Promise.all(Array.from({ length: AT_ONCE }, (_, k) => hangUp(ports[(i + k) % ports.length])));
   }
   await undisturbed();
-  await eventually("descriptors are back", async () => (await metric("mast_open_fds")) <= fds + 2);
-  assert.ok((await metric("mast_http_connections")) <= 3);
+  await eventually("descriptors are back", async () => (await mast.metric("mast_open_fds")) <= fds + 2);
+  assert.ok((await mast.metric("mast_http_connections")) <= 3);
 });
 
 test("all gauges are zero when everybody has left", async () => {
@@ -192,7 +185,7 @@ test("all gauges are zero when everybody has left", async () => {
     "zero everywhere",
     async () => {
       const names = ["mast_publishers", "mast_readers", "mast_replicas", "mast_streams", "mast_samples", "mast_media_memory_bytes", "mast_children"];
-      const values = await Promise.all(names.map(metric));
+      const values = await Promise.all(names.map((n) => mast.metric(n)));
       const left = names.filter((_, i) => values[i] !== 0).map((n, i) => `${n}`);
       if (left.length > 0) {
         throw new Error(`left: ${left} ${values}`);

@@ -8,7 +8,7 @@ import { after, afterEach, before, test } from "node:test";
 
 import { publishDefaults, runProgram } from "./lib/ffmpeg.mjs";
 import { Janus } from "./lib/janus.mjs";
-import { eventually, exitOf, stopChild } from "./lib/mast.mjs";
+import { eventually, exitOf, PATIENCE_MS, stopChild, TEST_MS } from "./lib/mast.mjs";
 import { inOwnNetwork } from "./lib/netns.mjs";
 import { Obs, startScreen } from "./lib/obs.mjs";
 import { RtmpServer } from "./lib/rtmp-server.mjs";
@@ -77,7 +77,7 @@ function defineTests() {
     await janus.streaming({ request: "destroy", id });
   }
 
-  test("a page publishes, another watches the mountpoint that it is forwarded to; after that all is as before", { timeout: 60000 }, async () => {
+  test("a page publishes, another watches the mountpoint that it is forwarded to; after that all is as before", { timeout: TEST_MS }, async () => {
     const publisher = await browser.publish(janus, { room: 4321, display: "camera", audio: [440], data: true });
     assert.deepEqual((await janus.participants(4321)).map((p) => p.display), ["camera"]); // prettier-ignore
     const before = await world({ janus });
@@ -90,8 +90,8 @@ function defineTests() {
     assert.deepEqual([seen.codec, seen.width, seen.height], ["h264", 320, 240]);
     await viewer.hears({ hz: 440 });
     await publisher.say("hello");
-    await eventually("the message arrives", async () => (await viewer.stats()).messages.includes("hello"), { timeout: 10000 });
-    assert.ok((await janus.mountpoint(9001)).media.find((m) => m.mid === "v").age_ms < 1000);
+    await eventually("the message arrives", async () => (await viewer.stats()).messages.includes("hello"));
+    await eventually("Janus says that media comes", async () => (await janus.mountpoint(9001)).media.find((m) => m.mid === "v").age_ms < 1000);
     await viewer.leave();
 
     const during = diffWorld(before, await world({ janus }));
@@ -103,14 +103,14 @@ function defineTests() {
     assert.deepEqual(await janus.participants(4321), []);
   });
 
-  test("Janus is killed and returns with what is in its files; the page publishes again, VP8", { timeout: 60000 }, async () => {
+  test("Janus is killed and returns with what is in its files; the page publishes again, VP8", { timeout: TEST_MS }, async () => {
     const publisher = await browser.publish(janus, { room: 4321, id: 77, video: "vp8" });
     await bridge(9002, publisher, "vp8");
     const viewer = await browser.watch(janus, { id: 9002 });
     await viewer.sees();
     await janus.kill();
     await assert.rejects(janus.mountpoints());
-    await eventually("the page knows", async () => (await viewer.stats()).closed, { timeout: 5000 });
+    await eventually("the page knows", async () => (await viewer.stats()).closed);
     assert.throws(() => janus.check(), /SIGKILL/);
     assert.deepEqual((await world({ janus })).janus, ["not running"]);
 
@@ -127,9 +127,9 @@ function defineTests() {
   });
 
   const probe = async (...args) =>
-    JSON.parse(await runProgram("ffprobe", ["-v", "error", "-of", "json", "-analyzeduration", "2000000", "-show_streams", ...args], { timeout: 20000 })).streams;
+    JSON.parse(await runProgram("ffprobe", ["-v", "error", "-of", "json", "-analyzeduration", "2000000", "-show_streams", ...args])).streams;
 
-  test("the sources give what they say: a B-picture feed, OBS with a password, cameras", { timeout: 60000 }, async () => {
+  test("the sources give what they say: a B-picture feed, OBS with a password, cameras", { timeout: TEST_MS }, async () => {
     const open = [];
     const opened = (x) => (open.push(x), x);
     let server, feed, obs;
@@ -155,7 +155,7 @@ function defineTests() {
       await server.published("obs");
       assert.ok(diffWorld(idle, await world({ obs })).includes("+ OBS streams"));
       await obs.kill();
-      await eventually("the stream is gone", async () => !(await server.streams()).obs?.publishing, { timeout: 10000 });
+      await eventually("the stream is gone", async () => !(await server.streams()).obs?.publishing);
     } catch (e) {
       e.message += `\nnginx: ${(await server?.log())?.slice(-1500)}\nfeed: ${feed?.log.slice(-1500)}\nOBS: ${obs?.log.slice(-1500)}`;
       throw e;
@@ -185,7 +185,7 @@ function defineTests() {
       await handle.ask({ request: "destroy", id: 9003 });
       assert.deepEqual(asked.filter((r) => r), ["create", "create", "destroy"]); // prettier-ignore
       proxy.cut();
-      await eventually("the client knows", () => client.closed, { timeout: 5000 });
+      await eventually("the client knows", () => client.closed);
     } finally {
       client.close();
       await proxy.close();
@@ -198,8 +198,8 @@ function defineTests() {
     let pid = "";
     parent.stdout.on("data", (d) => (pid += d));
     await exitOf(parent);
-    await eventually("it is seen", async () => diffWorld(before, await world({})).includes("+ process sleep 61"), { timeout: 5000 });
+    await eventually("it is seen", async () => diffWorld(before, await world({})).includes("+ process sleep 61"));
     process.kill(Number(pid), "SIGKILL");
-    await sameWorld(before, {}, { timeout: 5000 });
+    await sameWorld(before, {});
   });
 }

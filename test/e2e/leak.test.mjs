@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { eventually, exitOf, Mast } from "./lib/mast.mjs";
+import { eventually, Mast, stopChild } from "./lib/mast.mjs";
 
 const LONG = process.env.MAST_LONG === "1";
 const PUBLISHERS = LONG ? 1000 : 100;
@@ -50,12 +50,14 @@ async function idle() {
 }
 
 // A connection outlives its session by the moment it takes to say goodbye.
-const descriptorsBack = (n) => eventually("descriptors are back", async () => (await metrics()).mast_open_fds <= n + 2, { timeout: 20000 });
+const descriptorsBack = (n) => eventually("descriptors are back", async () => (await metrics()).mast_open_fds <= n + 2);
+
+// Its exit code, when all that it wrote has been read.
+const ended = (child) => new Promise((done) => child.once("close", done));
 
 async function publishOnce(i) {
   const publisher = load("publish", "--url", mast.rtmp(`live/cycle-${i % 7}`), "--kbps", 800, "--fps", 50, "--gop", 5, "--seconds", 0.2);
-  const { code } = await exitOf(publisher);
-  assert.equal(code, 0, `publisher ${i}`);
+  assert.equal(await ended(publisher), 0, `publisher ${i}`);
 }
 
 async function publishMany(n) {
@@ -64,14 +66,14 @@ async function publishMany(n) {
   }
 }
 
-// Each round is players that connect, get their first frames, and hang up.
+// Each round is players that connect, get their first frames, and hang up when all have.
 async function readMany(n, url) {
   let played = 0;
   for (let i = 0; i < n; i += AT_ONCE) {
-    const players = load("play", "--url", url, "--clients", AT_ONCE, "--rate", 2000, "--warmup", 0.3, "--seconds", 0.2);
+    const players = load("play", "--url", url, "--clients", AT_ONCE, "--rate", 2000, "--warmup", 0, "--seconds", 0.2);
     let out = "";
     players.stdout.on("data", (d) => (out += d));
-    await exitOf(players);
+    await ended(players);
     played += JSON.parse(out).playing;
   }
   return played;
@@ -105,12 +107,12 @@ for (const [name, url] of [["RTMP", () => mast.rtmp("live/read")], ["MSE", () =>
       const last = await nobody();
       const grown = last.mast_resident_memory_bytes - before.mast_resident_memory_bytes;
       t.diagnostic(`${played} played; resident ${(before.mast_resident_memory_bytes / 2 ** 20).toFixed(1)} MiB, grown by ${(grown / 1024).toFixed(0)} KiB over ${READERS}`);
+      assert.equal(played, READERS);
       assert.equal(last.mast_reads_total - before.mast_reads_total, READERS);
       assert.ok(grown < 2 * 1024 * 1024 + READERS * 50, `grown by ${grown} bytes`);
       await descriptorsBack(before.mast_open_fds);
     } finally {
-      publisher.kill("SIGTERM");
-      await exitOf(publisher);
+      await stopChild(publisher);
     }
   });
 }

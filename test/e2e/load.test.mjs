@@ -153,10 +153,8 @@ test(`${5 * RELOADS} reloads under load: no client of an untouched stream notice
     for (const [label, g] of Object.entries(crowd.total)) {
       const players = crowd.last.groups[label].players;
       assert.equal(g.joined, players, `${label}: ${g.joined} connections of ${players} players`);
-      for (const key of ["broken", "lost", "bad", "backwards", "skipped", "unavailable"]) {
-        assert.equal(g[key], 0, `${label}: ${key}`);
-      }
     }
+    assert.equal(crowd.troubles(), "");
     await eventually("descriptors are back", () => cost(mast.pid).fds <= fds + 2);
     assert.deepEqual(childrenOf(mast.pid), []);
     t.diagnostic(`longest wait for a frame, ms: ${Object.entries(from).map(([k, g]) => `${k} ${g.gap_ms}`).join(", ")}`);

@@ -2,10 +2,10 @@
 // The OpenAPI document is one, and the program does what it says: every answer that can be had is documented and of its shape.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import { promisify } from "node:util";
 
 import { Validator } from "@seriousme/openapi-schema-validator";
 import addFormats from "ajv-formats";
@@ -144,24 +144,42 @@ test("what is made, deleted, reloaded and refused answers as documented", async 
   await hold("get", "/live/cam1/mse?start=never", { operation: "/{path}/mse", status: 400 });
 });
 
+// What a call of curl is answered, as soon as it is: some answers have no end.
+async function statusOf(call, key) {
+  const child = spawn("bash", ["-c", `exec ${call} -s -D - -o /dev/null`], { env: { ...process.env, MAST_KEY: key }, stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    for await (const line of createInterface({ input: child.stdout })) {
+      const status = /^HTTP\/\S+ (\d{3})/.exec(line)?.[1];
+      if (status && status !== "100") {
+        return status;
+      }
+    }
+    return "no answer";
+  } finally {
+    await stopChild(child, "SIGKILL");
+  }
+}
+
 test("the examples of docs/api.md are calls that the server understands", async () => {
   const made = await hold("post", "/api/v1/keys", { body: { scopes: ["admin"] }, status: 201 });
   const text = await readFile(new URL("../../docs/api.md", import.meta.url), "utf8");
   const examples = [...text.matchAll(/^### ([A-Z]+) (\S+)$[^]*?(?=^##)/gm)];
-  let run = 0;
-  for (const [section, method, path] of examples) {
-    const call = section.match(/```sh\n(curl .*)\n```/)?.[1];
-    // The upgrade would end what the others ask; operation.test.mjs has it.
-    if (call && path !== "/api/v1/upgrade") {
-      const script = `${call.replace("http://127.0.0.1:8888", mast.url)} -s -o /dev/null -w '%{http_code}' --max-time ${call.includes(" -N ") ? 1 : 30} || [ $? = 28 ]`;
-      const { stdout } = await promisify(execFile)("bash", ["-c", script], { env: { ...process.env, MAST_KEY: made.key } });
-      assert.ok(doc.paths[path][method.toLowerCase()].responses[stdout], `${call}: ${stdout}`);
-      // 401 and 403 would mean that nothing was tried. The password of the login example is nobody's.
-      assert.ok(!["401", "403"].includes(stdout) || path === "/api/v1/session" || path.startsWith("/{path}"), `${call}: ${stdout}`);
-      run++;
-    }
+  // The upgrade would end what the others ask; operation.test.mjs has it.
+  const calls = examples
+    .map(([section, method, path]) => ({ method, path, call: section.match(/```sh\n(curl .*)\n```/)?.[1] }))
+    .filter(({ call, path }) => call && path !== "/api/v1/upgrade");
+  const run = async ({ method, path, call }) => {
+    const status = await statusOf(call.replace("http://127.0.0.1:8888", mast.url), made.key);
+    assert.ok(doc.paths[path][method.toLowerCase()].responses[status], `${call}: ${status}`);
+    // 401 and 403 would mean that nothing was tried. The password of the login example is nobody's.
+    assert.ok(!["401", "403"].includes(status) || path === "/api/v1/session" || path.startsWith("/{path}"), `${call}: ${status}`);
+  };
+  assert.ok(calls.length >= 20, `${calls.length} examples`);
+  // Some wait long for a Janus that is not there: what changes nothing is asked at once.
+  await Promise.all(calls.filter((c) => c.method === "GET").map(run));
+  for (const c of calls.filter((c) => c.method !== "GET")) {
+    await run(c);
   }
-  assert.ok(run >= 20, `${run} examples`);
 });
 
 // Last: with a user, this machine has no right of its own.

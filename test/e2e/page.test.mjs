@@ -53,8 +53,22 @@ async function open(path) {
   return page;
 }
 
-// Ten seconds in which picture, sound and time go on without a stall. An encoder that shares two cores with a browser may be
-// late itself, so a window with a stall is measured once more, and said.
+// What is wrong with ten seconds in which picture, sound and time should have gone on without a stall.
+function misses(first, last, wall) {
+  const moved = last.currentTime - first.currentTime;
+  const held = {
+    "no stall": last.stalls === first.stalls,
+    "it plays": last.state === "playing" && last.error === null,
+    [`position moved ${moved} s in ${wall} s`]: moved > wall * 0.93 - 0.5 && moved < wall * 1.1 + 2,
+    "pictures": last.decodedFrames - first.decodedFrames > 25 * PLAY_S,
+    "sound": last.decodedAudioBytes - first.decodedAudioBytes > 1000 * PLAY_S,
+    "at the edge": last.latency < 1.5,
+  }; // prettier-ignore
+  return Object.keys(held).filter((what) => !held[what]);
+}
+
+// An encoder that shares two cores with a browser may be late itself, and the browser too: a window that misses something is
+// measured once more, and said.
 async function assertPlays(t, page) {
   await waitPlaying(page);
   for (let windows = WINDOWS; ; windows--) {
@@ -64,18 +78,12 @@ async function assertPlays(t, page) {
     const last = await playerState(page);
     const wall = (Date.now() - startedAt) / 1000;
     const report = JSON.stringify({ first, last }, null, 1);
-    if (windows > 1 && last.stalls > first.stalls) {
-      t.diagnostic(`stalled, measuring again: ${report}`);
+    const missed = misses(first, last, wall);
+    if (windows > 1 && missed.length > 0) {
+      t.diagnostic(`measuring again: ${missed.join(", ")}: ${report}`);
       continue;
     }
-    assert.equal(last.stalls, first.stalls, report);
-    assert.equal(last.state, "playing", report);
-    assert.equal(last.error, null, report);
-    const moved = last.currentTime - first.currentTime;
-    assert.ok(moved > wall * 0.93 - 0.5 && moved < wall * 1.1 + 2, `position moved ${moved} s in ${wall} s: ${report}`);
-    assert.ok(last.decodedFrames - first.decodedFrames > 25 * PLAY_S, report);
-    assert.ok(last.decodedAudioBytes - first.decodedAudioBytes > 1000 * PLAY_S, report);
-    assert.ok(last.latency < 1.5, report);
+    assert.deepEqual(missed, [], report);
     assert.deepEqual(page.mastErrors, []);
     return last;
   }

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 
-import { startBrowser, waitPlaying } from "./lib/browser.mjs";
+import { pressTwice, startBrowser, waitPlaying } from "./lib/browser.mjs";
 import { runFfmpeg, startProgram } from "./lib/ffmpeg.mjs";
 import { eventually, Mast, PATIENCE_MS, stopChild } from "./lib/mast.mjs";
 import { slowReader } from "./lib/slow.mjs";
@@ -245,8 +245,7 @@ test("a slow reader is listed with the reason, and can be ended", async () => {
     assert.equal(await row.getAttribute("data-level"), "lost");
     const seen = (await mast.stream(CAMERA)).readers.find((r) => r.agent === "slow");
     assert.ok(seen.jumps >= 1 && seen.dropped > 0 && seen.behind_ms > 0, JSON.stringify(seen));
-    await row.getByRole("button").click();
-    await row.getByText("Sure?").click();
+    await pressTwice(row.getByRole("button"));
     await row.waitFor({ state: "detached", timeout: PATIENCE_MS });
     assert.ok(!(await mast.stream(CAMERA)).readers.some((r) => r.agent === "slow"));
     await assertClean(page);

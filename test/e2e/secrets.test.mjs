@@ -261,7 +261,7 @@ test("the API shows none of them in any answer, nor do events, metrics, the log 
   await listening();
   assert.match(events, /stream\.published/);
   texts.events = events;
-  texts["the log"] = mast.log;
+  texts["the log"] = mast.wholeLog;
   // What is said of who asked is there, so the search looked at something.
   assert.match(mast.log, /debug.*127\.0\.9\.\d/);
   assert.match(texts["answers to viewers"], /#EXTM3U/);

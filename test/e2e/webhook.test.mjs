@@ -211,7 +211,7 @@ test("through the API and the commands: secret shown once, 410 disables, what wa
     // Not on the disk, not in the log, not in what is shown.
     const shown = JSON.stringify(await mast.get("/api/v1/webhooks"));
     const files = await Promise.all((await readdir(mast.dir)).filter((f) => f.startsWith("state.db")).map((f) => readFile(join(mast.dir, f), "latin1")));
-    for (const text of [mast.log, shown, ...files]) {
+    for (const text of [mast.wholeLog, shown, ...files]) {
       assert.ok(!text.includes(secret) && !text.includes(rotated.json.secret));
     }
     await cli("rm", id);

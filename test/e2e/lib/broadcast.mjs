@@ -39,7 +39,7 @@ export class Broadcasts {
   }
 
   // Waits for a state; says at once when it ended in another one.
-  reaches(id, state, { timeout = 30000 } = {}) {
+  reaches(id, state, { timeout } = {}) {
     let last;
     return eventually(
       `broadcast ${id} is ${state}`,

@@ -2,6 +2,7 @@
 // Debian's Chromium, headless, with a fresh profile. It has the proprietary codecs, and its picture and sound are decoded
 // as on any machine, only not shown.
 
+import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,6 +32,7 @@ export async function startBrowser({ args = [], ...options } = {}) {
     viewport: { width: 1280, height: 800 },
     ...options,
   });
+  context.setDefaultTimeout(PATIENCE_MS);
   return {
     context,
     async newPage() {
@@ -49,6 +51,22 @@ export async function startBrowser({ args = [], ...options } = {}) {
       await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     },
   };
+}
+
+// A button of web/src/sure.ts: it asks when it is pressed, and does it when it is pressed again within three seconds. However slow
+// the machine: should those be over, it is pressed twice at once.
+export async function pressTwice(button) {
+  await button.click();
+  const asked = await button.evaluate((b) => {
+    const isAsking = () => b.classList.contains("sure");
+    if (!isAsking()) {
+      b.click();
+    }
+    const first = isAsking();
+    b.click();
+    return first;
+  });
+  assert.ok(asked, "it asks first");
 }
 
 // What the player says about itself, as plain data.

@@ -8,6 +8,9 @@ import { createInterface } from "node:readline";
 
 import { exitOf, sleep, stopChild } from "./mast.mjs";
 
+export const HISTORY_MS = 4000; // streams.history_slack_ms of the engine
+const TROUBLES = ["broken", "lost", "bad", "backwards", "skipped", "unavailable"];
+
 const BUILD = process.env.MAST_BUILD ?? new URL("../../../build", import.meta.url).pathname;
 
 // mast-crowd: groups as [label, count, life in seconds (0 stays), url]. What its players saw is added up by label.
@@ -20,6 +23,7 @@ export class Crowd {
     this.total = {};
     this.last = null;
     this.reports = 0;
+    this.seen = { troubles: 0, waitedMs: [0, 0] }; // by the last troubles(): how many, how long it had waited for a CPU then and before
     this.child.stderr.on("data", (d) => (this.errors = (this.errors + d).slice(-4096)));
     createInterface({ input: this.child.stdout }).on("line", (line) => {
       this.last = this.#sum(JSON.parse(line));
@@ -50,6 +54,17 @@ export class Crowd {
   // Everybody of these groups has seen a frame.
   playing(labels = Object.keys(this.last?.groups ?? {})) {
     return this.last !== null && labels.every((l) => this.last.groups[l].playing === this.last.groups[l].players);
+  }
+
+  // What went wrong since the last call, "" when nothing did: "ws: 3 lost". Only players that were not let run for as long as
+  // history reaches, at that time or just before, may have had trouble.
+  troubles() {
+    const all = Object.entries(this.total).flatMap(([label, g]) => TROUBLES.filter((k) => g[k] > 0).map((k) => [label, g[k], k]));
+    const sum = all.reduce((n, [, count]) => n + count, 0);
+    const waitedMs = waitedForCpu(this.child.pid);
+    const isNew = sum > this.seen.troubles && waitedMs - this.seen.waitedMs[0] <= HISTORY_MS;
+    this.seen = { troubles: sum, waitedMs: [this.seen.waitedMs[1], waitedMs] };
+    return isNew ? `${all.map(([label, n, k]) => `${label}: ${n} ${k}`).join(", ")}; the players waited ${waitedMs} ms for a CPU` : "";
   }
 
   async stop() {

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { startProgram } from "./ffmpeg.mjs";
-import { eventually, freePort, Hopeless, stopChild } from "./mast.mjs";
+import { eventually, freePort, Hopeless, PATIENCE_MS, stopChild } from "./mast.mjs";
 import { NET_ADDRESS } from "./netns.mjs";
 import { socketsOf } from "./world.mjs";
 import { WebSocketClient } from "./ws.mjs";
@@ -53,7 +53,7 @@ export class JanusClient {
   #keepalive;
   events = []; // all that came unasked, in order
   closed = false;
-  answerMs = 10000;
+  answerMs = PATIENCE_MS;
 
   static async connect(url, { adminSecret, apiSecret } = {}) {
     const client = new JanusClient();

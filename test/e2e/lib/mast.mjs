@@ -9,6 +9,8 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
+const LOG_MAX = 64 << 20; // characters that are kept of a server's log
+
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 const BIN = process.env.MAST_BIN ?? join(ROOT, "build/src/app/mast");
 
@@ -16,6 +18,9 @@ export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // How long anything may take that a test waits for: what only a broken program needs, however slow the machine.
 export const PATIENCE_MS = 60000;
+
+// How long a test may take in all, of which some waits are a part.
+export const TEST_MS = 5 * PATIENCE_MS;
 
 // Thrown by a check: waiting longer would not help.
 export class Hopeless extends Error {}
@@ -43,11 +48,12 @@ export async function eventually(what, check, { timeout = PATIENCE_MS, every = 5
   }
 }
 
-// Below what the kernel gives to connections that go out and above what Janus takes (lib/janus.mjs). Each lane of tools/test-e2e has
+// Below what the kernel gives to connections that go out (from 32768 on, unless somebody set net.ipv4.ip_local_port_range) and
+// above what Janus takes (lib/janus.mjs) and the unit tests (test/unit/port.h). Each lane of tools/test-e2e has
 // a half of it, and a process goes through that from a point of its own, so that no port is given twice before the one who asked
 // for it could listen.
 const PORTS = { from: 30000, half: 1350 };
-const firstPort = PORTS.from + (process.env.MAST_TEST_LANE === "beside" ? PORTS.half : 0);
+const firstPort = PORTS.from + (process.env.TEST_LANE === "beside" ? PORTS.half : 0);
 let portsGiven = Math.floor(Math.random() * PORTS.half);
 
 function canListen(port) {
@@ -75,7 +81,11 @@ export function exitOf(child) {
   return new Promise((done) => child.once("exit", (code, signal) => done({ code, signal })));
 }
 
+// undefined, when there is no child: a before() that failed leaves none.
 export async function stopChild(child, signal = "SIGTERM", graceMs = PATIENCE_MS) {
+  if (!child) {
+    return undefined;
+  }
   if (child.exitCode !== null || child.signalCode !== null) {
     return exitOf(child);
   }
@@ -143,11 +153,18 @@ export class Mast {
   async run() {
     await this.writeConfig();
     this.log = "";
+    this.logCut = 0; // characters that are gone from its beginning
     this.child = spawn(BIN, ["serve", "--config", this.configFile, ...this.args], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...environment(), ...this.env },
     });
-    const keep = (data) => (this.log = (this.log + data).slice(-(4 << 20)));
+    const keep = (data) => {
+      this.log += data;
+      if (this.log.length > LOG_MAX) {
+        this.logCut += LOG_MAX / 2;
+        this.log = this.log.slice(LOG_MAX / 2);
+      }
+    };
     this.child.stdout.on("data", keep);
     this.child.stderr.on("data", keep);
     this.child.on("error", (e) => keep(`${e}\n`));
@@ -162,6 +179,14 @@ export class Mast {
         return (await this.fetch("/readyz")).status === 200;
       },
     );
+  }
+
+  // For what must not be in there.
+  get wholeLog() {
+    if (this.logCut > 0) {
+      throw new Error(`the first ${this.logCut} characters of the log are gone`);
+    }
+    return this.log;
   }
 
   get configFile() {
@@ -207,6 +232,11 @@ export class Mast {
       throw new Error(`GET ${path}: ${reply.status}`);
     }
     return JSON.parse(reply.text);
+  }
+
+  // A number without labels of /metrics; NaN when there is none.
+  async metric(name) {
+    return Number((await this.fetch("/metrics")).text.match(new RegExp(`^${name} (\\S+)$`, "m"))?.[1]);
   }
 
   // The stream as the API shows it, null when there is none.

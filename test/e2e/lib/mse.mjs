@@ -5,7 +5,7 @@ import { eventually } from "./mast.mjs";
 import { WebSocketClient } from "./ws.mjs";
 
 // Resolves when n chunks are there, with {init, messages, mp4}; one init only, a second ends it.
-export async function recordMse(mast, path, n, { query = "", timeout = 20000 } = {}) {
+export async function recordMse(mast, path, n, { query = "", timeout } = {}) {
   const ws = await WebSocketClient.connect(`${mast.url}/${path}/mse${query}`);
   const messages = [];
   const media = [];

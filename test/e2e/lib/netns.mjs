@@ -8,11 +8,9 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { eventually, exitOf } from "./mast.mjs";
+import { eventually, exitOf, PATIENCE_MS } from "./mast.mjs";
 
 export const NET_ADDRESS = "10.77.0.1";
-
-const END_MS = 30000; // for all that a file's after() does
 
 const SETUP = `ip link set lo up &&
 ip link add mast0 type veth peer name mast1 && ip addr add ${NET_ADDRESS}/24 dev mast0 && ip link set mast0 up && ip link set mast1 up`;
@@ -63,9 +61,9 @@ function clear(network) {
   }
 }
 
-// What is still in there after the moment that helpers of a program which was ended need: then it is ended.
+// What is still in there when helpers of a program which was ended have had their time: then it is ended.
 async function leftIn(network) {
-  await eventually("nothing is left", () => processesIn(network).length === 0, { timeout: 3000 }).catch(() => {});
+  await eventually("nothing is left", () => processesIn(network).length === 0).catch(() => {});
   const left = processesIn(network);
   clear(network);
   return left.map((p) => `${p.pid} ${p.command}`);
@@ -78,7 +76,7 @@ function endInTime() {
       console.log(`still running: ${processesIn().map((p) => `${p.pid} ${p.command}`).join("; ")}`); // prettier-ignore
       process.exit(1);
     };
-    setTimeout(end, END_MS).unref();
+    setTimeout(end, PATIENCE_MS).unref();
   });
 }
 

@@ -188,7 +188,7 @@ export class Obs {
         QT_QPA_PLATFORM: "xcb",
       },
     });
-    this.remote = await eventually("OBS listens", () => Remote.connect(this.port, this.password), { timeout: 30000, every: 200 });
+    this.remote = await eventually("OBS listens", () => Remote.connect(this.port, this.password), { every: 200 });
   }
 
   get log() {
@@ -213,12 +213,12 @@ export class Obs {
     return this.remote.ask("StartStream");
   }
 
-  started(timeout = 15000) {
-    return eventually("OBS streams", () => this.remote.streamState === STARTED, { timeout });
+  started() {
+    return eventually("OBS streams", () => this.remote.streamState === STARTED);
   }
 
-  stopped(timeout = 15000) {
-    return eventually("OBS has stopped", () => this.remote.streamState === STOPPED, { timeout });
+  stopped() {
+    return eventually("OBS has stopped", () => this.remote.streamState === STOPPED);
   }
 
   async stopStream() {

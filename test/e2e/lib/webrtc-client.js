@@ -212,6 +212,7 @@ async function watch(options) {
   await state.session.attach("streaming");
   const { jsep } = await state.session.send({ request: "watch", id: options.id, pin: options.pin });
   const pc = connection();
+  let open;
   pc.ontrack = ({ track, transceiver }) => {
     show(track);
     if (track.kind === "audio") {
@@ -224,10 +225,12 @@ async function watch(options) {
     const channel = pc.createDataChannel("JanusDataChannel");
     channel.binaryType = "arraybuffer";
     channel.onmessage = ({ data }) => state.messages.push(typeof data === "string" ? data : new TextDecoder().decode(data));
+    open = new Promise((done) => (channel.onopen = done));
   }
   const answer = await localDescription(pc, await pc.createAnswer());
   await state.session.send({ request: "start" }, answer);
   await connected(pc);
+  await open; // what is said before is not for us
 }
 
 // {publishing or watching: [{mid, kind, codec, ...}], connection, messages, events}

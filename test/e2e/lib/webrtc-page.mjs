@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 
 import { startBrowser } from "./browser.mjs";
-import { eventually } from "./mast.mjs";
+import { eventually, PATIENCE_MS } from "./mast.mjs";
 
 const ARGS = [
   "--use-fake-device-for-media-stream",
@@ -95,7 +95,7 @@ export class Viewer extends RtcPage {
   }
 
   // Waits until it decodes that many more pictures than now, of the first video track or the one of this mid.
-  async sees({ frames = 15, mid, within = 10000 } = {}) {
+  async sees({ frames = 15, mid, within = PATIENCE_MS } = {}) {
     const look = async () => (await this.stats()).tracks.find((t) => t.kind === "video" && (!mid || t.mid === mid));
     const before = (await look())?.frames ?? 0;
     let last;
@@ -112,7 +112,7 @@ export class Viewer extends RtcPage {
   }
 
   // Waits until it hears something, or a tone of about hz, in the first audio track or the one of this mid.
-  async hears({ hz, mid, within = 10000 } = {}) {
+  async hears({ hz, mid, within = PATIENCE_MS } = {}) {
     let last;
     return eventually(
       hz ? `a tone of ${hz} Hz` : "a sound",

@@ -170,7 +170,7 @@ export function diffWorld(before, after) {
 }
 
 // Waits until the world is as it was before, but for what `except` matches; fails with the difference.
-export async function sameWorld(before, parts, { except = /^$/, timeout = 15000 } = {}) {
+export async function sameWorld(before, parts, { except = /^$/, timeout } = {}) {
   let diff = [];
   await eventually(
     "the world is as before",

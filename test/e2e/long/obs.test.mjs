@@ -111,7 +111,7 @@ function defineTests() {
       await obs.startStream();
       await obs.started();
       await eventually("on air", onAir);
-      assert.ok(!mast.log.includes(PASSWORD) && !mast.log.includes(encodeURIComponent(PASSWORD)), "no secret in the log");
+      assert.ok(!mast.wholeLog.includes(PASSWORD) && !mast.wholeLog.includes(encodeURIComponent(PASSWORD)), "no secret in the log");
     } catch (e) {
       tell(e);
     }

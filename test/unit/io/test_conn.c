@@ -657,14 +657,16 @@ static void test_closing_at_every_event(void **state)
 static void test_a_refused_connect_says_so(void **state)
 {
     struct loop *l = loop_new("t", 0);
-    struct end server = {0};
     struct end client = {0};
-    struct listener *li = rig_listen(l, NULL, &server);
-    uint16_t port = listener_port(li);
-    listener_close(li);
-    rig_connect(l, port, NULL, &client);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(in);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* bound, and does not listen */
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    rig_connect(l, ntohs(in.sin_port), NULL, &client);
     assert_int_equal(client.closes, 0);
     RUN_UNTIL(l, client.closes == 1);
+    close(fd);
     assert_int_equal(client.close_code, -ECONNREFUSED);
     assert_int_equal(client.opens, 0);
     assert_non_null(strstr(client.close_err.text, "cannot connect"));

