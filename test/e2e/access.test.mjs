@@ -213,7 +213,8 @@ test("a program of the operator's is asked, and its answer counts", async () => 
     req.on("end", () => {
       const q = JSON.parse(body);
       asked.push(q);
-      res.statusCode = q.user === "studio" && q.password === "callback-pass" && q.path === "live/door" ? 200 : 401;
+      const may = q.path === "live/free" || (q.user === "studio" && q.password === "callback-pass" && q.path === "live/door");
+      res.statusCode = may ? 200 : q.path === "live/shut" ? 403 : 401;
       res.end();
     });
   });
@@ -234,6 +235,15 @@ test("a program of the operator's is asked, and its answer counts", async () => 
         user: "studio", password: "callback-pass", token: "", ip: "127.0.0.1", action: "publish", path: "live/door",
         protocol: "rtmp", id: "", query: "user=studio&pass=callback-pass",
       }); // prettier-ignore
+      // What is refused on one path says nothing of another, and who shows no credentials does not guess.
+      const status = async (path, headers = {}) => (await fetch(`${mast.url}/${path}/index.m3u8`, { headers })).status;
+      const studio = { authorization: `Basic ${Buffer.from("studio:callback-pass").toString("base64")}` };
+      assert.equal(await status("live/shut", studio), 403);
+      assert.equal(await status("live/door", studio), 200);
+      for (let msn = 0; msn < 6; msn++) {
+        assert.equal((await fetch(`${mast.url}/live/shut/index.m3u8?_HLS_msn=${msn}`)).status, 403);
+      }
+      assert.ok(![401, 403, 429].includes(await status("live/free")));
     } finally {
       await stopChild(publisher, "SIGKILL");
     }

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "io/http_client.h"
 #include "service/access/access_private.h"
+#include "service/access/answer_cache.h"
 #include "store/hash.h"
 
 #include <arpa/inet.h>
@@ -184,13 +185,43 @@ static void fetch_for_unknown_key(struct access_service *s, int64_t now_ns)
     loop_post(s->control, &fm->msg);
 }
 
-static uint64_t digest_of(const struct access_service *s, const struct access_request *req)
+/*
+ * What was presented, wherever it comes by: the query may carry credentials, and a path a stream key. of_path: for this very
+ * path and action, because a program of the operator's may grant one and not the other to the same credentials.
+ */
+static uint64_t digest_of(const struct access_service *s, const struct access_request *req,
+                          bool of_path)
 {
-    /* The query may carry credentials, and a path a stream key. */
+    const char *at = req->query;
+    struct bytes part;
+    _cleanup_(out_done) struct out query = {0};
+    while (answer_query_next(&at, &part)) {
+        out_bytes(&query, part);
+        out_puts(&query, "&");
+    }
     const char *key = req->path ? access_path_key(req->path) : NULL;
-    const char *const texts[] = {req->user,  req->password,       req->token,
-                                 req->query, req->proof_response, key};
-    return throttle_digest(s->throttle, req->peer, texts, ARRAY_LEN(texts));
+    const char *action = req->action == ACCESS_PUBLISH ? "publish" : "read";
+    const char *const texts[] = {
+        req->user,
+        req->password,
+        req->token,
+        out_str(&query),
+        req->proof_response,
+        key,
+        of_path ? req->path : NULL,
+        of_path ? action : NULL,
+    };
+    uint64_t digest = throttle_digest(s->throttle, req->peer, texts, ARRAY_LEN(texts));
+    OPENSSL_cleanse(query.data, query.len);
+    return digest;
+}
+
+/* Whether anything came that could be a guess. */
+static bool presents(const struct access_request *req)
+{
+    const char *at = req->query;
+    struct bytes part;
+    return req->user || req->password || req->token || answer_query_next(&at, &part);
 }
 
 /* One line for each attempt that counts, whatever it came by: what watches logs for guessing has all of it here. */
@@ -218,7 +249,7 @@ int64_t access_weigh(struct access_service *s, const struct access_request *req,
         source == ACCESS_BY_SESSION || result == -EPERM) {
         return 0;
     }
-    const uint64_t digest = digest_of(s, req);
+    const uint64_t digest = digest_of(s, req, false);
     pthread_mutex_lock(&s->lock);
     int64_t wait_ms = 0;
     unsigned failures = 0;
@@ -239,9 +270,12 @@ int64_t access_weigh(struct access_service *s, const struct access_request *req,
 /* Whether the callback is spared the question: what failed a moment ago, or comes too fast after failures, is not worth it. */
 static bool is_spared(struct access_service *s, const struct access_request *req, int64_t now_ns)
 {
-    const uint64_t digest = digest_of(s, req);
+    if (!presents(req)) {
+        return false;
+    }
+    const uint64_t digest = digest_of(s, req, true);
     pthread_mutex_lock(&s->lock);
-    bool spared = (req->user || req->token) && throttle_is_known(s->throttle, digest, now_ns);
+    bool spared = throttle_is_known(s->throttle, digest, now_ns);
     spared = spared || throttle_wait_ms(s->throttle, req->peer, now_ns) > 0;
     pthread_mutex_unlock(&s->lock);
     return spared;
@@ -250,7 +284,10 @@ static bool is_spared(struct access_service *s, const struct access_request *req
 static void on_denied(void *user, const struct access_request *req)
 {
     struct access_service *s = user;
-    const uint64_t digest = digest_of(s, req);
+    if (!presents(req)) {
+        return;
+    }
+    const uint64_t digest = digest_of(s, req, true);
     pthread_mutex_lock(&s->lock);
     unsigned failures = throttle_failed(s->throttle, req->peer, digest, clock_mono_ns());
     pthread_mutex_unlock(&s->lock);

@@ -260,7 +260,7 @@ int access_identify(struct access_service *s, const struct access_request *req,
                     struct access_identity *ret)
 {
     struct access_rules *rules = access_take_rules(s);
-    const struct access_now now = access_now();
+    const struct access_now now = access_now_for(s, req);
     struct access_session session;
     struct access_holder h = {0};
     int r = 0;

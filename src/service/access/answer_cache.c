@@ -55,16 +55,25 @@ static void add_text(EVP_MD_CTX *d, const char *text)
     }
 }
 
-/* _HLS_msn and its like change with each request of a player, and open nothing. */
+bool answer_query_next(const char **at, struct bytes *ret)
+{
+    while (*at && **at) {
+        size_t n = strcspn(*at, "&");
+        *ret = BYTES(*at, n);
+        *at += n + ((*at)[n] == '&');
+        if (n > 0 && strncmp((const char *)ret->data, "_HLS_", 5) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void add_query(EVP_MD_CTX *d, const char *query)
 {
-    for (const char *at = query ? query : ""; *at;) {
-        size_t n = strcspn(at, "&");
-        if (strncmp(at, "_HLS_", 5) != 0) {
-            EVP_DigestUpdate(d, at, n);
-            EVP_DigestUpdate(d, "&", 1);
-        }
-        at += n + (at[n] == '&');
+    struct bytes part;
+    while (answer_query_next(&query, &part)) {
+        EVP_DigestUpdate(d, part.data, part.len);
+        EVP_DigestUpdate(d, "&", 1);
     }
     add_text(d, "");
 }

@@ -5,6 +5,7 @@
  * not make it be asked each second. The key is the whole question under a key of this process: everything that is sent but
  * the directives of HLS. A table of fixed size; in a full bucket the entry that ends first goes. Time is given. Any thread.
  */
+#include "base/bytes.h"
 #include "engine/access.h"
 
 #define ANSWER_DIGEST_LEN 32
@@ -13,6 +14,11 @@ struct answer_cache;
 struct answer_cache *answer_cache_new(int64_t keep_ns);
 struct answer_cache *answer_cache_free(struct answer_cache *c); /* NULL is fine; returns NULL */
 
+/*
+ * Goes through a query, part by part, leaving out what opens nothing: _HLS_msn and its like, which change with each request of a
+ * player. *at begins as the query (may be NULL); false: that was all.
+ */
+bool answer_query_next(const char **at, struct bytes *ret);
 void answer_digest(const struct answer_cache *c, const struct access_request *req,
                    uint8_t ret[ANSWER_DIGEST_LEN]);
 /* True when it is known; *ret_r is 0, -EPERM or -EACCES. */
