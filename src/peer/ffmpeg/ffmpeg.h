@@ -114,6 +114,8 @@ int ffmpeg_relay_change(struct ffmpeg_relay *r, const struct ffmpeg_spec *spec, 
 int ffmpeg_relay_stop(struct ffmpeg_relay *r, void (*done)(void *user), void *user);
 /* Kills what is left; no callback comes any more. NULL is fine; returns NULL. Allowed in all callbacks. */
 struct ffmpeg_relay *ffmpeg_relay_free(struct ffmpeg_relay *r);
+/* The child gets on and does not do what it should: another one, at once. reason: as supervisor_restart(). */
+void ffmpeg_relay_replace(struct ffmpeg_relay *r, const char *reason);
 const struct supervisor *ffmpeg_relay_supervisor(const struct ffmpeg_relay *r);
 /* The last report of the child that runs; out_time_us -1 when there was none. */
 const struct ffmpeg_progress *ffmpeg_relay_progress(const struct ffmpeg_relay *r);

@@ -293,6 +293,11 @@ struct ffmpeg_relay *ffmpeg_relay_free(struct ffmpeg_relay *r)
     return NULL;
 }
 
+void ffmpeg_relay_replace(struct ffmpeg_relay *r, const char *reason)
+{
+    supervisor_restart(r->supervisor, reason);
+}
+
 const struct supervisor *ffmpeg_relay_supervisor(const struct ffmpeg_relay *r)
 {
     return r->supervisor;

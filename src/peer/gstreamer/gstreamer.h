@@ -79,6 +79,8 @@ int gstreamer_relay_change(struct gstreamer_relay *r, const struct gstreamer_spe
 int gstreamer_relay_stop(struct gstreamer_relay *r, void (*done)(void *user), void *user);
 /* Kills what is left; no callback comes any more. NULL is fine; returns NULL. Allowed in all callbacks. */
 struct gstreamer_relay *gstreamer_relay_free(struct gstreamer_relay *r);
+/* The child gets on and does not do what it should: another one, at once. reason: as supervisor_restart(). */
+void gstreamer_relay_replace(struct gstreamer_relay *r, const char *reason);
 const struct supervisor *gstreamer_relay_supervisor(const struct gstreamer_relay *r);
 bool gstreamer_relay_secret_visible(const struct gstreamer_relay *r);
 /* Monotonic time when something was last seen to pass; 0: not yet, and never with the caller's own pipeline. */

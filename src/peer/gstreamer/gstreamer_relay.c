@@ -193,6 +193,11 @@ struct gstreamer_relay *gstreamer_relay_free(struct gstreamer_relay *r)
     return NULL;
 }
 
+void gstreamer_relay_replace(struct gstreamer_relay *r, const char *reason)
+{
+    supervisor_restart(r->supervisor, reason);
+}
+
 const struct supervisor *gstreamer_relay_supervisor(const struct gstreamer_relay *r)
 {
     return r->supervisor;

@@ -21,8 +21,10 @@
 #define FRESH_NS (3 * NS_PER_S) /* nothing for so long: it does not flow */
 /* The caller's own pipeline tells nothing: one that lived so long is taken to work; a bad one ends at once. */
 #define LIVED_NS (2 * NS_PER_S)
-#define VIDEO_PT 96
-#define AUDIO_PT 111
+/* Between children that are replaced because one track misses: a source may have none for long. */
+#define MISSING_MAX_NS (300 * NS_PER_S)
+#define VIDEO_PT       96
+#define AUDIO_PT       111
 
 struct relay_step {
     struct step step;
@@ -33,6 +35,8 @@ struct relay_step {
     struct gstreamer_relay *gstreamer;
     struct loop_timer *look; /* while it waits for the first media */
     int64_t running_ns;      /* since when this child runs; 0: none has run yet */
+    int64_t flows_ns;        /* since when media flows, 0: it does not */
+    int64_t missing_ns;      /* how long a track may miss before it is replaced; 0: stall_ms */
     bool lost;               /* it flowed, and ended: told once */
     char *words;             /* of the last child that ended, since media flowed */
 };
@@ -106,6 +110,11 @@ static void note_endpoints(struct step *s)
 
 /* ---- how it gets on ---- */
 
+static unsigned stall_ms(const struct step *s)
+{
+    return broadcast_of(s)->service->config.stall_ms;
+}
+
 static bool flows(const struct step *s)
 {
     const struct relay_step *rs = RELAY(s);
@@ -122,6 +131,46 @@ static bool flows(const struct step *s)
     return at && now - at < FRESH_NS;
 }
 
+static const struct broadcast_media_health *oldest_track(const struct step *s)
+{
+    const struct broadcast_health *h = broadcast_health(broadcast_of(s));
+    const struct broadcast_media_health *oldest = NULL;
+    for (size_t i = 0; i < h->media.len; i++) {
+        const struct broadcast_media_health *m = &h->media.items[i];
+        if (m->type != JANUS_DATA && (!oldest || m->age_ms > oldest->age_ms)) {
+            oldest = m;
+        }
+    }
+    return oldest;
+}
+
+/*
+ * A child may get on and yet send only some of the tracks: a branch of its pipeline was not linked, its source has stopped one of
+ * two streams. Only the mountpoint tells. Another child may do better; each time it does not, the next is waited for longer.
+ */
+static void mend_missing(struct step *s)
+{
+    struct relay_step *rs = RELAY(s);
+    const struct broadcast_media_health *m = oldest_track(s);
+    int64_t limit = MAX(rs->missing_ns, (int64_t)(stall_ms(s) ? stall_ms(s) : 10000) * NS_PER_MS);
+    char text[ERROR_TEXT_MAX];
+    if (!m || m->age_ms * NS_PER_MS < FRESH_NS) {
+        rs->missing_ns = 0;
+        return;
+    }
+    if (m->age_ms * NS_PER_MS < limit || clock_mono_ns() - rs->flows_ns < limit) {
+        return;
+    }
+    rs->missing_ns = MIN(2 * limit, MISSING_MAX_NS);
+    snprintf(text, sizeof(text), "no media on track %s for %lld s", m->mid,
+             (long long)(m->age_ms / 1000));
+    if (rs->ffmpeg) {
+        ffmpeg_relay_replace(rs->ffmpeg, text);
+    } else {
+        gstreamer_relay_replace(rs->gstreamer, text);
+    }
+}
+
 static void look(struct step *s)
 {
     struct relay_step *rs = RELAY(s);
@@ -129,15 +178,18 @@ static void look(struct step *s)
     char text[ERROR_TEXT_MAX];
     note(s);
     if (flows(s)) {
+        rs->flows_ns = rs->flows_ns ? rs->flows_ns : clock_mono_ns();
         free(TAKE_PTR(rs->words));
         rs->lost = false;
         if (up) {
             step_well(s);
+            mend_missing(s);
         } else {
             step_started(s, 0);
         }
         return;
     }
+    rs->flows_ns = 0;
     snprintf(text, sizeof(text), "no media from %s%s%s%s", rs->input.shown, up ? "" : " yet",
              rs->words ? ": " : "", rs->words ? rs->words : "");
     if (up) {
@@ -174,6 +226,8 @@ static void drop(struct step *s)
     broadcast_ungrant(broadcast_of(s), TAKE_PTR(rs->grant));
     free(TAKE_PTR(rs->words));
     rs->running_ns = 0;
+    rs->flows_ns = 0;
+    rs->missing_ns = 0;
     rs->lost = false;
 }
 
@@ -217,6 +271,7 @@ static void on_state(void *user, enum supervisor_state state, const char *reason
     }
     if (state == SUPERVISOR_RUNNING) {
         rs->running_ns = clock_mono_ns();
+        rs->flows_ns = 0;
     } else if (state == SUPERVISOR_BACKOFF && rs->running_ns == 0) {
         on_never_ran(s, reason);
         return;
@@ -260,11 +315,6 @@ static enum track_kind kind_of(const struct endpoint *e)
             snprintf(to_->host, sizeof(to_->host), "%s", e_->host);                                \
         }                                                                                          \
     } while (0)
-
-static unsigned stall_ms(const struct step *s)
-{
-    return broadcast_of(s)->service->config.stall_ms;
-}
 
 static bool has_scheme(const char *url, const char *scheme)
 {

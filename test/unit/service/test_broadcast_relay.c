@@ -278,6 +278,31 @@ static void test_own_pipeline(void **state)
     world_free(w);
 }
 
+/* Its sound ends after half a second, its picture goes on: as when a branch was not linked, which none but Janus sees. */
+static void test_a_child_that_sends_half_is_replaced(void **state)
+{
+    struct world *w = world_new();
+    const uint16_t video = port_get(SOCK_DGRAM);
+    const uint16_t audio = port_get(SOCK_DGRAM);
+    _cleanup_free_ char *json = mem_printf(
+        "{\"source_kind\":\"rtmp_external\",\"relay_kind\":\"gstreamer\",\"stream\":\"live/x\","
+        "\"gstreamer_pipeline\":\"videotestsrc is-live=true ! video/x-raw,width=160,height=120 ! "
+        "x264enc tune=zerolatency ! rtph264pay pt=96 ! udpsink host=127.0.0.1 port=%u "
+        "audiotestsrc is-live=true num-buffers=25 ! opusenc ! rtpopuspay pt=111 ! "
+        "udpsink host=127.0.0.1 port=%u\","
+        "\"mountpoint_spec\":{\"id\":9001,\"media\":["
+        "{\"type\":\"video\",\"mid\":\"v\",\"port\":%u,\"pt\":96,\"codec\":\"h264\"},"
+        "{\"type\":\"audio\",\"mid\":\"a\",\"port\":%u,\"pt\":111,\"codec\":\"opus\"}]}}",
+        video, audio, video, audio);
+    struct broadcast *b = begin(w, json);
+    RUN_UNTIL(w->l, relay_pid(b) != 0);
+    const pid_t first = relay_pid(b);
+    RUN_UNTIL(w->l, relay_pid(b) != 0 && relay_pid(b) != first);
+    assert_true(broadcast_result(b)->relay_info->restarts >= 1);
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
 /* ---- what is refused ---- */
 
 static void expect_refusal(struct world *w, const char *json, int code, const char *where)
@@ -327,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_camera_by_gstreamer),
         cmocka_unit_test(test_wrong_password_waits_with_the_words),
         cmocka_unit_test(test_own_pipeline),
+        cmocka_unit_test(test_a_child_that_sends_half_is_replaced),
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_guard),
     };
