@@ -134,6 +134,15 @@ static ssize_t send_run(struct udp *u, const struct sockaddr *to, const struct u
     return sent < 0 ? -errno : sent;
 }
 
+/*
+ * Not every device can; other errors have nothing to do with it. Among them is -ENOBUFS, of a device's queue: the socket stays
+ * writable then, so there is nothing to wait for, and the packets are lost as they would be further on.
+ */
+static bool is_about_runs(int r)
+{
+    return r == -EIO || r == -EINVAL || r == -EMSGSIZE || r == -EOPNOTSUPP || r == -ENOPROTOOPT;
+}
+
 unsigned udp_send(struct udp *u, const struct sockaddr *to, const struct udp_datagram *d,
                   unsigned n)
 {
@@ -141,13 +150,12 @@ unsigned udp_send(struct udp *u, const struct sockaddr *to, const struct udp_dat
     while (done < n && !u->full) {
         const unsigned run = run_len(u, d + done, n - done);
         const ssize_t r = send_run(u, to, d + done, run);
-        if (r == -EAGAIN || r == -EWOULDBLOCK || r == -ENOBUFS) {
+        if (r == -EAGAIN || r == -EWOULDBLOCK) {
             u->stats.full++;
             set_full(u, true);
             break;
         }
-        if (r < 0 && run > 1) {
-            /* Not every device can; and what is wrong with the destination shows with single ones as well. */
+        if (run > 1 && is_about_runs((int)r)) {
             log_debug("socket %d: no segmentation (%s)", u->fd, error_name((int)r));
             u->plain = true;
             continue;
