@@ -249,6 +249,9 @@ static void configure_one(struct hook_service *s, const struct hook *item)
 
 void hook_service_configure(struct hook_service *s, const struct hook *items, size_t n)
 {
+    if (s->stopping) {
+        return;
+    }
     LIST_FOREACH (it, &s->hooks) {
         LIST_ENTRY(it, struct hook_state, node)->seen = false;
     }

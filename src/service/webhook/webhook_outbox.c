@@ -145,12 +145,13 @@ void outbox_forget_all(struct sub *sub)
 
 /* ---- bounds ---- */
 
+/* Of those that have something that is not being sent. */
 static struct sub *largest(const struct webhook_service *s)
 {
     struct sub *most = NULL;
     LIST_FOREACH (it, &s->subs) {
         struct sub *sub = LIST_ENTRY(it, struct sub, node);
-        if (!most || sub->q.bytes > most->q.bytes) {
+        if (webhook_queue_oldest(&sub->q) && (!most || sub->q.bytes > most->q.bytes)) {
             most = sub;
         }
     }
