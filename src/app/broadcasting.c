@@ -22,6 +22,7 @@ struct broadcasting {
     struct broadcasts *service;
     char *rtmp; /* where our own RTMP is, for programs on this machine */
     bool leaving;
+    bool handed_on;
 };
 
 static char *grant(void *user, const char *path, bool publish)
@@ -98,8 +99,10 @@ void broadcasting_mount(struct broadcasting *b, struct http_server *http, struct
 void broadcasting_leave(struct broadcasting *b, bool handed_on, void (*done)(void *user),
                         void *user)
 {
-    if (!b->leaving) {
+    /* A signal counts more than an upgrade: what was left for another program is undone after all. */
+    if (!b->leaving || (b->handed_on && !handed_on)) {
         b->leaving = true;
+        b->handed_on = handed_on;
         broadcasts_leave(b->service, handed_on ? BROADCASTS_HAND_ON : b->on_exit, LEAVE_MS, done,
                          user);
     }

@@ -469,6 +469,9 @@ static void on_signal(uv_signal_t *signal, int number)
 static void on_hangup(uv_signal_t *signal, int number)
 {
     struct serve *s = signal->data;
+    if (s->phase != GOING_ON) {
+        return;
+    }
     notify_reloading(s->notify);
     (void)reload_run(s->reload, "SIGHUP", NULL, NULL);
     notify_ready(s->notify, s->loops, s->n_loops);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/http_doc.h"
+#include "io/loop.h"
 #include "io/proc.h"
 
 #include <errno.h>
@@ -19,12 +20,14 @@ LOG_TOPIC(topic, "upgrade");
 
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
 #define ARGS_MAX 16
+#define CHECK_MS 30000
 
 struct upgrade {
     char program[PATH_MAX];
     const char **env; /* the strings are the process's own and stay */
     unsigned n_env;
     struct proc *check;
+    struct loop_timer *deadline; /* of the check */
     const char *argv[4];
     struct upgrade_target target;
     struct http_reply *reply;  /* who asked by the API and waits; NULL = nobody */
@@ -107,6 +110,7 @@ static void on_exit_of_check(void *user, const struct proc_exit *e)
     if (!ok) {
         refused(u, e->err.text);
     }
+    u->deadline = loop_timer_free(u->deadline);
     u->check = proc_free(u->check);
     if (ok) {
         answer(u, 202, NULL, NULL);
@@ -115,6 +119,15 @@ static void on_exit_of_check(void *user, const struct proc_exit *e)
 }
 
 static const struct proc_ops check_ops = {.on_line = on_line, .on_exit = on_exit_of_check};
+
+/* It may hang where its configuration lies; who asked must not wait for ever, and may ask again. */
+static void on_deadline(void *user)
+{
+    struct upgrade *u = user;
+    u->deadline = loop_timer_free(u->deadline);
+    u->check = proc_free(u->check);
+    refused(u, "it does not come to an end with the configuration");
+}
 
 void upgrade_bind(struct upgrade *u, const struct upgrade_target *target)
 {
@@ -134,12 +147,16 @@ void upgrade_ask(struct upgrade *u)
     const struct proc_spec spec = {.name = "mast check", .argv = u->argv, .env = u->env};
     if (proc_start(u->target.control, &spec, &check_ops, u, &u->check, &err) < 0) {
         refused(u, err.text);
+        return;
     }
+    u->deadline = loop_timer_new(u->target.control, on_deadline, u);
+    loop_timer_start(u->deadline, CHECK_MS);
 }
 
 void upgrade_cancel(struct upgrade *u)
 {
     u->target = (struct upgrade_target){0};
+    u->deadline = loop_timer_free(u->deadline);
     u->check = proc_free(u->check);
     answer_ending(u);
 }

@@ -120,6 +120,7 @@ void broadcasts_leave(struct broadcasts *s, enum broadcasts_leave how, unsigned 
     s->left = done;
     s->left_user = user;
     s->tidy = loop_timer_free(s->tidy);
+    s->deadline = loop_timer_free(s->deadline); /* it was to be handed on, and ends after all */
     s->deadline = loop_timer_new(s->config.control, on_deadline, s);
     loop_timer_start(s->deadline, deadline_ms);
     LIST_FOREACH (it, &s->all) {
