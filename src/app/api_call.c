@@ -27,6 +27,68 @@ struct api_call api_call_options(const struct args *a)
     return api_call_to(args_option(a, "--url"), args_option(a, "--ca"));
 }
 
+/* ---- reading answers ---- */
+
+/* What a terminal acts on: C0, DEL, C1. */
+static bool is_control(unsigned c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
+
+/* The escape sequence at the start of b, which begins with a backslash; returns its length. */
+static size_t clean_escape(struct bytes b, struct out *o)
+{
+    char hex[5] = {0};
+    const char c = b.len > 1 ? (char)b.data[1] : 0;
+    if (c == 'u' && b.len >= 6) {
+        memcpy(hex, b.data + 2, 4);
+        out_puts(o, is_control((unsigned)strtoul(hex, NULL, 16)) ? "\\" : "");
+        out_mem(o, b.data, 6);
+        return 6;
+    }
+    out_puts(o, c != 0 && strchr("bfnrt", c) ? "\\" : "");
+    out_mem(o, b.data, MIN(b.len, (size_t)2));
+    return MIN(b.len, (size_t)2);
+}
+
+/* Of JSON text, where control characters within strings are escaped, or DEL, or C1. */
+static void clean(struct bytes json, struct out *o)
+{
+    while (json.len > 0) {
+        const uint8_t *d = json.data;
+        size_t n = 1;
+        if (d[0] == '\\') {
+            n = clean_escape(json, o);
+        } else if (d[0] == 0x7f || (d[0] == 0xc2 && json.len > 1 && is_control(d[1]))) {
+            n = d[0] == 0x7f ? 1 : 2;
+            out_printf(o, "\\\\u%04x", d[n - 1]);
+        } else {
+            out_u8(o, d[0]);
+        }
+        json.data += n;
+        json.len -= n;
+    }
+}
+
+int api_parse(const struct model *m, void *ret, struct bytes json, struct error *err)
+{
+    static const struct model_parse_opts opts = {.max_bytes = 2 * API_REPLY_MAX,
+                                                 .max_values = UINT32_MAX};
+    _cleanup_(out_done) struct out text = {0};
+    clean(json, &text);
+    return model_parse_json(m, ret, out_view(&text), &opts, err);
+}
+
+int api_read(const struct model *m, void *ret, struct bytes json)
+{
+    struct error err = {0};
+    if (api_parse(m, ret, json, &err) < 0) {
+        fprintf(stderr, "mast: cannot read the server's reply: %s: %s\n", err.where, err.text);
+        return 1;
+    }
+    return 0;
+}
+
 struct problem_view {
     char *detail;
     char *field;
@@ -41,7 +103,7 @@ static int complain(long status, const struct out *reply)
     static const struct model model =
         MODEL("Problem", struct problem_view, fields, .unknown = MODEL_IGNORE);
     struct problem_view p;
-    if (model_parse_json(&model, &p, out_view(reply), NULL, NULL) < 0) {
+    if (api_parse(&model, &p, out_view(reply), NULL) < 0) {
         fprintf(stderr, "mast: the server answered %ld\n", status);
         return 1;
     }

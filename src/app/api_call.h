@@ -2,6 +2,9 @@
 #pragma once
 /* One blocking call of a running server's API, for the commands. */
 #include "base/bytes.h"
+#include "base/error.h"
+
+struct model;
 
 #define API_REPLY_MAX (64u << 20)
 
@@ -23,6 +26,14 @@ struct api_call api_call_options(const struct args *a);
 /* 0 and the reply's body, or an exit code after saying on stderr what went wrong. body may be NULL. */
 int api_call(const struct api_call *call, const char *method, const char *target, const char *body,
              struct out *ret);
+
+/*
+ * Reads what the server answered, to be printed: names and reasons in it are words of strangers (a publisher's display name), so
+ * what a terminal would act on is shown as \u001b instead. Negative errno as model_parse_json().
+ */
+int api_parse(const struct model *m, void *ret, struct bytes json, struct error *err);
+/* The same; 0, or an exit code after saying on stderr what is wrong. */
+int api_read(const struct model *m, void *ret, struct bytes json);
 
 enum api_result {
     API_OK,      /* it came to its end */

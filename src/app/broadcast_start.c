@@ -410,11 +410,7 @@ static int conclude(const struct broadcast_result *r)
 
 static int parse_result(const struct out *reply, struct broadcast_result *ret)
 {
-    static const struct model_parse_opts opts = {.max_bytes = API_REPLY_MAX};
-    if (model_parse_json(&broadcast_result_model, ret, out_view(reply), &opts, NULL) < 0) {
-        return complain("", "cannot read the server's reply");
-    }
-    return 0;
+    return api_read(&broadcast_result_model, ret, out_view(reply));
 }
 
 static int follow(const struct api_call *call, const char *id, unsigned wait_s)

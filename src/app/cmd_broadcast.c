@@ -16,8 +16,6 @@
 #define STOP_WAIT  "60s"
 #define PATIENCE_S 90
 
-static const struct model_parse_opts big = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
-
 /* "/api/v1/broadcasts/ID" and what follows. */
 static char *target_of(const char *id, const char *rest)
 {
@@ -26,12 +24,6 @@ static char *target_of(const char *id, const char *rest)
     url_encode(&o, BYTES_STR(id), "");
     out_puts(&o, rest);
     return out_take_str(&o);
-}
-
-static int unreadable(void)
-{
-    fputs("mast: cannot read the server's reply\n", stderr);
-    return 1;
 }
 
 static const char *name_of(enum broadcast_state state)
@@ -59,8 +51,9 @@ static int ask_one(const struct args *a, const char *method, const char *target,
     if (r != 0) {
         return r;
     }
-    if (model_parse_json(&broadcast_result_model, ret, out_view(&reply), &big, NULL) < 0) {
-        return unreadable();
+    r = api_read(&broadcast_result_model, ret, out_view(&reply));
+    if (r != 0) {
+        return r;
     }
     if (args_flag(a, "--json")) {
         puts(out_str(&reply));
@@ -111,9 +104,9 @@ static int run_ls(const struct args *a)
         if (args_flag(a, "--json")) {
             puts(out_str(&reply));
         }
-        if (model_parse_json(&broadcast_result_list_model, &list, out_view(&reply), &big, NULL) <
-            0) {
-            return unreadable();
+        r = api_read(&broadcast_result_list_model, &list, out_view(&reply));
+        if (r != 0) {
+            return r;
         }
         if (!args_flag(a, "--json")) {
             if (!after) {
@@ -335,8 +328,9 @@ static int run_plan(const struct args *a)
         puts(out_str(&reply));
         return 0;
     }
-    if (model_parse_json(&broadcast_plan_model, &v, out_view(&reply), &big, NULL) < 0) {
-        return unreadable();
+    code = api_read(&broadcast_plan_model, &v, out_view(&reply));
+    if (code != 0) {
+        return code;
     }
     for (size_t i = 0; i < v.steps.len; i++) {
         const struct broadcast_plan_step *s = &v.steps.items[i];
@@ -371,11 +365,11 @@ static void print_event(const char *json)
         MODEL("BroadcastEvent", struct told, fields, .unknown = MODEL_IGNORE);
     struct event_view e;
     struct told t = {0};
-    if (model_parse_json(&event_view_model, &e, BYTES_STR(json), NULL, NULL) < 0) {
+    if (api_parse(&event_view_model, &e, BYTES_STR(json), NULL) < 0) {
         return;
     }
     if (e.data) {
-        (void)model_parse_json(&model, &t, BYTES_STR(e.data), NULL, NULL);
+        (void)api_parse(&model, &t, BYTES_STR(e.data), NULL);
     }
     const char *why = t.error ? t.error : t.reason;
     printf("%s  %-24s %s%s%s%s%s\n", e.time ? e.time : "", e.type ? e.type : "",

@@ -14,7 +14,7 @@ static void print_json(const char *json)
 static void print_event(const char *json)
 {
     struct event_view v;
-    if (model_parse_json(&event_view_model, &v, BYTES_STR(json), NULL, NULL) >= 0) {
+    if (api_parse(&event_view_model, &v, BYTES_STR(json), NULL) >= 0) {
         printf("%s  %-18s %-32s %s\n", v.time ? v.time : "", v.type ? v.type : "",
                v.resource ? v.resource : "", v.data ? v.data : "");
         model_done(&event_view_model, &v);

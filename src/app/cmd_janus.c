@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct model_parse_opts big = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
-
 /*
  * Asks "/api/v1/janus" and what follows, NAME and ROOM encoded; parses the reply into ret, or prints it (--json: *ret_printed).
  */
@@ -34,11 +32,9 @@ static int ask(const struct args *a, const char *what, const struct model *m, vo
     *ret_printed = r == 0 && args_flag(a, "--json");
     if (*ret_printed) {
         puts(out_str(&reply));
-    } else if (r == 0 && model_parse_json(m, ret, out_view(&reply), &big, NULL) < 0) {
-        fputs("mast: cannot read the server's reply\n", stderr);
-        r = 1;
+        return r;
     }
-    return r;
+    return r == 0 ? api_read(m, ret, out_view(&reply)) : r;
 }
 
 static int run_ls(const struct args *a)

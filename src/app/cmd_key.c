@@ -50,9 +50,9 @@ static int create(const struct api_call *call, const struct wanted *w, bool as_j
     }
     struct access_key k;
     const struct model *model = w->publish ? &access_stream_key_view : &access_api_key_view;
-    if (model_parse_json(model, &k, out_view(&reply), NULL, NULL) < 0) {
-        fputs("mast: cannot read the server's reply\n", stderr);
-        return 1;
+    r = api_read(model, &k, out_view(&reply));
+    if (r != 0) {
+        return r;
     }
     /* The key alone on stdout, so that a script can take it. */
     printf("%s\n", k.key ? k.key : "");
@@ -98,10 +98,9 @@ static int list_one(const struct api_call *call, const char *target, const struc
         fputs(out_str(&reply), stdout);
         return 0;
     }
-    struct model_parse_opts opts = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
-    if (model_parse_json(model, &list, out_view(&reply), &opts, NULL) < 0) {
-        fputs("mast: cannot read the server's reply\n", stderr);
-        return 1;
+    r = api_read(model, &list, out_view(&reply));
+    if (r != 0) {
+        return r;
     }
     for (size_t i = 0; i < list.items.len; i++) {
         print_key(&list.items.items[i]);
@@ -134,9 +133,8 @@ static int is_in(const struct api_call *call, const char *target, const struct m
 {
     _cleanup_(out_done) struct out reply = {0};
     struct access_key_list list;
-    struct model_parse_opts opts = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
     int r = api_call(call, "GET", target, NULL, &reply);
-    if (r != 0 || model_parse_json(model, &list, out_view(&reply), &opts, NULL) < 0) {
+    if (r != 0 || api_read(model, &list, out_view(&reply)) != 0) {
         return 1;
     }
     *ret = false;

@@ -9,10 +9,9 @@
 static int print_report(const struct out *body)
 {
     struct reload_report report;
-    struct error err = {0};
-    if (model_parse_json(&reload_report_model, &report, out_view(body), NULL, &err) < 0) {
-        fprintf(stderr, "mast: cannot read the server's reply: %s: %s\n", err.where, err.text);
-        return 1;
+    int r = api_read(&reload_report_model, &report, out_view(body));
+    if (r != 0) {
+        return r;
     }
     for (size_t i = 0; i < report.changed.len; i++) {
         printf("changed        %s\n", report.changed.items[i]);

@@ -31,7 +31,6 @@ static int list_streams(const struct api_call *call, bool as_json)
 {
     _cleanup_(out_done) struct out body = {0};
     struct stream_list_view list;
-    struct error err = {0};
     int r = api_call(call, "GET", "/api/v1/streams", NULL, &body);
     if (r != 0 || as_json) {
         if (r == 0) {
@@ -39,10 +38,9 @@ static int list_streams(const struct api_call *call, bool as_json)
         }
         return r;
     }
-    struct model_parse_opts opts = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
-    if (model_parse_json(&stream_list_model, &list, out_view(&body), &opts, &err) < 0) {
-        fprintf(stderr, "mast: cannot read the server's reply: %s: %s\n", err.where, err.text);
-        return 1;
+    r = api_read(&stream_list_model, &list, out_view(&body));
+    if (r != 0) {
+        return r;
     }
     printf("%-32s %-9s %10s %8s  %s\n", "PATH", "STATE", "KBIT/S", "READERS", "TRACKS");
     for (size_t i = 0; i < list.items.len; i++) {
@@ -84,7 +82,6 @@ static int show_stream(const struct api_call *call, const char *path, bool as_js
     _cleanup_(out_done) struct out body = {0};
     _cleanup_free_ char *target = mem_printf("/api/v1/streams/%s", path);
     struct stream_view view;
-    struct error err = {0};
     int r = api_call(call, "GET", target, NULL, &body);
     if (r != 0 || as_json) {
         if (r == 0) {
@@ -92,10 +89,9 @@ static int show_stream(const struct api_call *call, const char *path, bool as_js
         }
         return r;
     }
-    struct model_parse_opts opts = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
-    if (model_parse_json(&stream_view_model, &view, out_view(&body), &opts, &err) < 0) {
-        fprintf(stderr, "mast: cannot read the server's reply: %s: %s\n", err.where, err.text);
-        return 1;
+    r = api_read(&stream_view_model, &view, out_view(&body));
+    if (r != 0) {
+        return r;
     }
     print_stream(&view);
     model_done(&stream_view_model, &view);

@@ -39,11 +39,7 @@ static enum api_result ask_version(const struct api_call *call, bool quiet, stru
 {
     _cleanup_(out_done) struct out reply = {0};
     enum api_result r = api_stream(call, VERSION, NULL, quiet, collect, &reply);
-    if (r == API_OK && model_parse_json(&version_model, ret, out_view(&reply), NULL, NULL) < 0) {
-        fputs("mast: cannot read the server's reply\n", stderr);
-        return API_REFUSED;
-    }
-    return r;
+    return r == API_OK && api_read(&version_model, ret, out_view(&reply)) != 0 ? API_REFUSED : r;
 }
 
 /* Until another start answers; 0, or an exit code. */

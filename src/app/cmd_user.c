@@ -206,10 +206,9 @@ static int run_ls(const struct args *a)
         }
         return r;
     }
-    struct model_parse_opts opts = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
-    if (model_parse_json(&rows_model, &list, out_view(&reply), &opts, NULL) < 0) {
-        fputs("mast: cannot read the server's reply\n", stderr);
-        return 1;
+    r = api_read(&rows_model, &list, out_view(&reply));
+    if (r != 0) {
+        return r;
     }
     printf("%-20s %-6s %s\n", "NAME", "OWNER", "MAY");
     for (size_t i = 0; i < list.items.len; i++) {

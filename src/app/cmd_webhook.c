@@ -13,8 +13,6 @@
 
 #define WEBHOOKS "/api/v1/webhooks"
 
-static const struct model_parse_opts big = {.max_bytes = API_REPLY_MAX, .max_values = UINT32_MAX};
-
 /* "/api/v1/webhooks/ID" and what follows. */
 static char *target_of(const char *id, const char *rest)
 {
@@ -38,12 +36,6 @@ static int ask(const struct args *a, const char *method, const char *target, con
     return r;
 }
 
-static int unreadable(void)
-{
-    fputs("mast: cannot read the server's reply\n", stderr);
-    return 1;
-}
-
 /* ---- webhooks ---- */
 
 static void print_list(const char *const *items, size_t n)
@@ -62,8 +54,9 @@ static int run_ls(const struct args *a)
     if (r != 0 || printed) {
         return r;
     }
-    if (model_parse_json(&webhook_view_list_model, &list, out_view(&reply), &big, NULL) < 0) {
-        return unreadable();
+    r = api_read(&webhook_view_list_model, &list, out_view(&reply));
+    if (r != 0) {
+        return r;
     }
     printf("%-16s %-13s %8s %6s  %-24s %s\n", "ID", "STATUS", "PENDING", "DEAD", "EVENTS", "URL");
     for (size_t i = 0; i < list.items.len; i++) {
@@ -119,8 +112,9 @@ static int run_show(const struct args *a)
     if (r != 0 || printed) {
         return r;
     }
-    if (model_parse_json(&webhook_view_model, &v, out_view(&reply), NULL, NULL) < 0) {
-        return unreadable();
+    r = api_read(&webhook_view_model, &v, out_view(&reply));
+    if (r != 0) {
+        return r;
     }
     print_view(&v);
     model_done(&webhook_view_model, &v);
@@ -151,8 +145,9 @@ static int run_add(const struct args *a)
     if (r != 0 || printed) {
         return r;
     }
-    if (model_parse_json(&webhook_view_model, &v, out_view(&reply), NULL, NULL) < 0) {
-        return unreadable();
+    r = api_read(&webhook_view_model, &v, out_view(&reply));
+    if (r != 0) {
+        return r;
     }
     /* The secret alone on stdout, so that a script can take it. */
     printf("%s\n", v.secret ? v.secret : "");
@@ -179,8 +174,9 @@ static int run_test(const struct args *a)
     if (r != 0) {
         return r;
     }
-    if (model_parse_json(&webhook_test_model, &v, out_view(&reply), NULL, NULL) < 0) {
-        return unreadable();
+    r = api_read(&webhook_test_model, &v, out_view(&reply));
+    if (r != 0) {
+        return r;
     }
     bool accepted = v.accepted;
     if (!printed && accepted) {
@@ -204,8 +200,9 @@ static int run_deliveries(const struct args *a)
     if (r != 0 || printed) {
         return r;
     }
-    if (model_parse_json(&webhook_delivery_list_model, &list, out_view(&reply), &big, NULL) < 0) {
-        return unreadable();
+    r = api_read(&webhook_delivery_list_model, &list, out_view(&reply));
+    if (r != 0) {
+        return r;
     }
     printf("%-20s %-8s %8s  %-25s %-18s %-28s %s\n", "ID", "STATE", "ATTEMPTS", "CREATED", "EVENT",
            "RESOURCE", "LAST ERROR");
@@ -244,8 +241,9 @@ static int run_replay(const struct args *a)
     if (r != 0 || printed) {
         return r;
     }
-    if (model_parse_json(&model, &v, out_view(&reply), NULL, NULL) < 0) {
-        return unreadable();
+    r = api_read(&model, &v, out_view(&reply));
+    if (r != 0) {
+        return r;
     }
     printf("%u to be delivered again\n", v.replayed);
     return 0;
