@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* jansson says nothing when memory runs out; the rest of the program aborts. */
 static json_t *must(json_t *j)
@@ -130,4 +131,19 @@ char *body_take_text(struct body b)
         must(NULL);
     }
     return text;
+}
+
+int body_check_filed(const char *name, const char *where, struct error *err)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    static const char others[] = "0123456789-_";
+    const char *at = name ? name : letters;
+    bool good = *at && strchr(letters, *at);
+    for (; good && *at; at++) {
+        good = strchr(letters, *at) || strchr(others, *at);
+    }
+    return good ? 0
+                : error_set(err, -EINVAL, where,
+                            "must begin with a letter and be of letters, digits, '-' and '_' for a "
+                            "permanent one: Janus would not keep it");
 }

@@ -27,6 +27,11 @@ void body_add_part(struct body b, const char *key, struct body part);
 /* extra: an object as JSON text; NULL: nothing. */
 void body_overlay(struct body b, const char *extra);
 int body_check_extra(const char *extra, const char *where, struct error *err);
+/*
+ * What is permanent is filed under this name, which libconfig must be able to take: with another one Janus answers that it was
+ * saved, and it was not. NULL is fine.
+ */
+int body_check_filed(const char *name, const char *where, struct error *err);
 /* The text, to be freed, or NULL: b->err says why. Takes b. */
 char *body_take_text(struct body b);
 

@@ -32,6 +32,11 @@ static int check_codecs(const char *list, const char *known, const char *where, 
 int janus_room_check(struct janus_room *r, struct error *err)
 {
     int bad = body_check_extra(r->extra, "extra", err);
+    if (bad == 0 && r->permanent && r->room.kind == MODEL_ID_STR) {
+        /* "room-" and the id */
+        _cleanup_free_ char *name = mem_printf("room-%s", r->room.str);
+        bad = body_check_filed(name, "room", err);
+    }
     bad = bad < 0 ? bad : check_codecs(r->videocodec, ",vp8,vp9,av1,h264,h265,", "videocodec", err);
     return bad < 0 ? bad
                    : check_codecs(r->audiocodec,

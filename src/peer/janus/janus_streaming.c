@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- checks: what Janus would take, cut, or leak on ---- */
 
@@ -154,6 +155,86 @@ static int check_media(struct janus_mountpoint *m, bool for_create, struct error
     return check_ports(m, err);
 }
 
+/* ---- what Janus fetches itself ---- */
+
+static const struct file_kind {
+    const char *ending, *codec;
+    int32_t pt;
+} file_kinds[] = {{".opus", "opus", 111}, {".mulaw", "pcmu", 0}, {".alaw", "pcma", 8}};
+
+static const struct file_kind *file_kind_of(const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < ARRAY_LEN(file_kinds); i++) {
+        size_t n = strlen(file_kinds[i].ending);
+        if (len > n && strcmp(name + len - n, file_kinds[i].ending) == 0) {
+            return &file_kinds[i];
+        }
+    }
+    return NULL;
+}
+
+/* Neither ports nor a second track of its kind: such mountpoints are as those before there were several tracks. */
+static int check_fetched(const struct janus_mountpoint *m, struct error *err)
+{
+    unsigned n[] = {[JANUS_AUDIO] = 0, [JANUS_VIDEO] = 0, [JANUS_DATA] = 0};
+    for (size_t i = 0; i < m->media.len; i++) {
+        const struct janus_track *t = &m->media.items[i];
+        char where[40];
+        snprintf(where, sizeof(where), "media[%zu].%s", i, t->port ? "port" : "type");
+        if (t->port != 0) {
+            return error_set(err, -EINVAL, where, "must not be here: Janus fetches this itself");
+        }
+        if (t->type == JANUS_DATA || n[t->type]++ > 0) {
+            return error_set(err, -EINVAL, where, "must be audio or video, one of each at most");
+        }
+    }
+    return 0;
+}
+
+/* Janus plays one track of sound, whose name tells its codec: without a media list it is made. */
+static int check_file(struct janus_mountpoint *m, struct error *err)
+{
+    const struct file_kind *kind = m->filename ? file_kind_of(m->filename) : NULL;
+    if (!kind) {
+        return error_set(err, -EINVAL, "filename",
+                         m->filename ? "must end with .opus, .mulaw or .alaw: Janus plays no others"
+                                     : "is needed");
+    }
+    if (m->media.len == 0) {
+        m->media.items = mem_new_array(struct janus_track, 1);
+        model_init(&janus_track_model, &m->media.items[0]);
+        m->media.items[0].type = JANUS_AUDIO;
+        m->media.len = 1;
+        fill_in(m);
+    }
+    struct janus_track *t = &m->media.items[0];
+    if (m->media.len > 1 || t->type != JANUS_AUDIO) {
+        return error_set(err, -EINVAL, "media", "must be one audio track: Janus plays no pictures");
+    }
+    if (!t->codec) {
+        t->codec = mem_strdup(kind->codec);
+    }
+    if (strcmp(t->codec, kind->codec) != 0) {
+        return error_set(err, -EINVAL, "media[0].codec", "must be %s for a file *%s", kind->codec,
+                         kind->ending);
+    }
+    if (!MODEL_HAS(&janus_track_model, t, pt)) {
+        MODEL_SET(&janus_track_model, t, pt, kind->pt);
+    }
+    return 0;
+}
+
+/* It reaches libcurl in Janus, which knows other schemes too. */
+static int check_rtsp(const struct janus_mountpoint *m, struct error *err)
+{
+    if (!m->url) {
+        return error_set(err, -EINVAL, "url", "is needed");
+    }
+    bool rtsp = strncasecmp(m->url, "rtsp://", 7) == 0 || strncasecmp(m->url, "rtsps://", 8) == 0;
+    return rtsp ? 0 : error_set(err, -EINVAL, "url", "must be rtsp:// or rtsps://");
+}
+
 int janus_mountpoint_check(struct janus_mountpoint *m, bool for_create, struct error *err)
 {
     if (m->media.len > JANUS_TRACKS_MAX) {
@@ -163,23 +244,24 @@ int janus_mountpoint_check(struct janus_mountpoint *m, bool for_create, struct e
         return error_set(err, -EINVAL, "id", "must not be negative");
     }
     int r = body_check_extra(m->extra, "extra", err);
+    if (r == 0 && m->permanent) {
+        r = body_check_filed(m->name, "name", err);
+    }
     if (r < 0) {
         return r;
     }
     fill_in(m);
-    switch (m->type) {
-    case JANUS_MOUNTPOINT_RTP:
+    if (m->type == JANUS_MOUNTPOINT_RTP) {
         if (m->media.len == 0) {
             return error_set(err, -EINVAL, "media", "needs at least one track");
         }
         return check_media(m, for_create, err);
-    case JANUS_MOUNTPOINT_LIVE:
-    case JANUS_MOUNTPOINT_ONDEMAND:
-        return m->filename ? 0 : error_set(err, -EINVAL, "filename", "is needed");
-    case JANUS_MOUNTPOINT_RTSP:
-        return m->url ? 0 : error_set(err, -EINVAL, "url", "is needed");
     }
-    return error_set(err, -EINVAL, "type", "is unknown");
+    r = check_fetched(m, err);
+    if (r == 0) {
+        r = m->type == JANUS_MOUNTPOINT_RTSP ? check_rtsp(m, err) : check_file(m, err);
+    }
+    return r < 0 ? r : check_media(m, false, err);
 }
 
 /* ---- questions ---- */

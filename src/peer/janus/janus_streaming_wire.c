@@ -65,6 +65,45 @@ static void put_media(struct body o, const struct janus_mountpoint *m)
     }
 }
 
+static const struct janus_track *first_track(const struct janus_mountpoint *m,
+                                             enum janus_media type)
+{
+    for (size_t i = 0; i < m->media.len; i++) {
+        if (m->media.items[i].type == type) {
+            return &m->media.items[i];
+        }
+    }
+    return NULL;
+}
+
+/* What Janus fetches itself still has the keys of before there were several tracks. No media: all that there is. */
+static void put_fetched(struct body o, const struct janus_mountpoint *m)
+{
+    const struct janus_track *audio = first_track(m, JANUS_AUDIO);
+    const struct janus_track *video = first_track(m, JANUS_VIDEO);
+    body_bool(o, "audio", audio || m->media.len == 0);
+    body_bool(o, "video", video || m->media.len == 0);
+    if (audio) {
+        body_text(o, "audiocodec", audio->codec);
+        body_text(o, "audiofmtp", audio->fmtp);
+        if (MODEL_HAS(&janus_track_model, audio, pt)) {
+            body_int(o, "audiopt", audio->pt);
+        }
+        body_text(o, "rtspiface", audio->iface);
+        body_overlay(o, audio->extra);
+    }
+    if (video) {
+        body_text(o, "videocodec", video->codec);
+        body_text(o, "videofmtp", video->fmtp);
+        if (MODEL_HAS(&janus_track_model, video, pt)) {
+            body_int(o, "videopt", video->pt);
+        }
+        body_text(o, "rtspiface", video->iface);
+        body_bool(o, "videobufferkf", video->bufferkf);
+        body_overlay(o, video->extra);
+    }
+}
+
 static void put_rtsp(struct body o, const struct janus_mountpoint *m)
 {
     const struct model *model = &janus_mountpoint_model;
@@ -106,7 +145,11 @@ char *janus_streaming_put_create(const struct janus_mountpoint *m, struct error 
     BODY_BOOL(o, model, m, e2ee);
     BODY_BOOL(o, model, m, playoutdelay_ext);
     BODY_TEXT(o, m, filename);
-    put_media(o, m);
+    if (m->type == JANUS_MOUNTPOINT_RTP) {
+        put_media(o, m);
+    } else {
+        put_fetched(o, m);
+    }
     if (m->type == JANUS_MOUNTPOINT_RTSP) {
         put_rtsp(o, m);
     }

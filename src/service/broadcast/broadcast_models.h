@@ -175,8 +175,8 @@ extern const struct model endpoint_list_model;
 
 /*
  * One endpoint a track of mountpoint_spec.media, or of the mountpoint itself when the spec names none. Ports are what info
- * says (tracks are found by mid, else by their place among their kind), else the spec's. info may be NULL. -ENODATA: a port
- * is in neither: the mountpoint's secret is wrong, or it has no such track. Free with model_done(&endpoint_list_model, ret).
+ * says (tracks are found by mid, else by their place among their kind), else the spec's. None where Janus fetches the media
+ * itself. info may be NULL. -ENODATA: a port is in neither: the mountpoint's secret is wrong, or it has no such track. Free with model_done(&endpoint_list_model, ret).
  */
 int broadcast_endpoints(const struct broadcast_request *r, const char *host,
                         const struct janus_mountpoint_info *info, struct endpoint_list *ret,

@@ -113,6 +113,9 @@ int broadcast_endpoints(const struct broadcast_request *r, const char *host,
     size_t named = m ? m->media.len : 0;
     size_t n = named ? named : info ? info->n_tracks : 0;
     *ret = (struct endpoint_list){0};
+    if (m && m->type != JANUS_MOUNTPOINT_RTP) {
+        return 0; /* Janus fetches it itself */
+    }
     ret->items.items = mem_new_array(struct endpoint, n ? n : 1);
     for (size_t i = 0; i < n; i++) {
         struct endpoint *e = &ret->items.items[ret->items.len++];

@@ -70,6 +70,11 @@ static void describe(const struct step *s, struct out *o)
             out_printf(o, " at port %lld", (long long)t->port);
         }
     }
+    if (m->type == JANUS_MOUNTPOINT_RTSP) {
+        out_puts(o, ", from an RTSP server that Janus asks");
+    } else if (m->type != JANUS_MOUNTPOINT_RTP && m->filename) {
+        out_printf(o, ", from %s at Janus", m->filename);
+    }
     if (request_of(s)->create_mountpoint) {
         describe_ports(s, o);
         out_puts(o, m->enabled ? "" : "; then disable it");
@@ -218,6 +223,9 @@ static void create(struct step *s)
     }
     if (!m.name) {
         m.name = mem_printf("mast-%s", broadcast_id(b));
+        for (char *dot = m.name; (dot = strchr(dot, '.'));) {
+            *dot = '_'; /* a permanent one could not be filed by that */
+        }
     }
     if (broadcast_ports_wanted(b, JANUS_STEP(s)->server)) {
         broadcast_ports_put(b, &m);
@@ -374,15 +382,21 @@ static void take_ages(struct step *s, const struct janus_mountpoint_info *info)
     struct broadcast *b = broadcast_of(s);
     unsigned limit = b->service->config.stale_ms ? b->service->config.stale_ms : 5000;
     const struct janus_track_info *oldest = NULL;
+    /* Janus tells of the tracks of an RTSP server how old they are only while it is connected to it. */
+    bool rtsp = spec_of(s)->type == JANUS_MOUNTPOINT_RTSP;
+    bool away = rtsp && info->n_tracks == 0;
     broadcast_health_media(b, info);
     for (unsigned i = 0; i < info->n_tracks; i++) {
         const struct janus_track_info *t = &info->tracks[i];
+        away |= rtsp && t->age_ms < 0;
         if (t->type != JANUS_DATA && (!oldest || t->age_ms > oldest->age_ms)) {
             oldest = t;
         }
     }
     if (oldest && oldest->age_ms > (int64_t)limit) {
         step_sick(s, "no media for %lld ms on track %s", (long long)oldest->age_ms, oldest->mid);
+    } else if (away) {
+        step_sick(s, "no media: Janus has no connection to the RTSP server");
     } else {
         step_well(s);
     }

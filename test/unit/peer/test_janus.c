@@ -245,7 +245,27 @@ static void test_nonsense_is_not_sent(void **state)
         {"{\"media\":[{\"type\":\"audio\",\"codec\":\"opus\",\"mcast\":\"10.0.0.1\"}]}",
          "media[0].mcast: is no multicast group"},
         {"{\"type\":\"live\"}", "filename: is needed"},
+        {"{\"permanent\":true,\"name\":\"my camera\",\"media\":[{\"type\":\"audio\",\"codec\":\"opus\"}]}",
+         "name: must begin with a letter and be of letters, digits, '-' and '_' for a permanent "
+         "one: Janus would not keep it"},
+        {"{\"type\":\"ondemand\",\"filename\":\"/a.mp3\"}",
+         "filename: must end with .opus, .mulaw or .alaw: Janus plays no others"},
+        {"{\"type\":\"live\",\"filename\":\".opus\"}",
+         "filename: must end with .opus, .mulaw or .alaw: Janus plays no others"},
+        {"{\"type\":\"live\",\"filename\":\"/a.opus\",\"media\":[{\"type\":\"video\"}]}",
+         "media: must be one audio track: Janus plays no pictures"},
+        {"{\"type\":\"live\",\"filename\":\"/a.alaw\",\"media\":[{\"type\":\"audio\",\"codec\":"
+         "\"pcmu\"}]}",
+         "media[0].codec: must be pcma for a file *.alaw"},
         {"{\"type\":\"rtsp\"}", "url: is needed"},
+        {"{\"type\":\"rtsp\",\"url\":\"file:///etc/passwd\"}", "url: must be rtsp:// or rtsps://"},
+        {"{\"type\":\"rtsp\",\"url\":\"rtsp://h/\",\"media\":[{\"type\":\"video\",\"port\":5000}]}",
+         "media[0].port: must not be here: Janus fetches this itself"},
+        {"{\"type\":\"rtsp\",\"url\":\"rtsp://h/\",\"media\":[{\"type\":\"video\"},{\"type\":\"video\"}]"
+         "}",
+         "media[1].type: must be audio or video, one of each at most"},
+        {"{\"type\":\"rtsp\",\"url\":\"rtsp://h/\",\"media\":[{\"type\":\"data\"}]}",
+         "media[0].type: must be audio or video, one of each at most"},
         {"{\"media\":[{\"type\":\"audio\",\"codec\":\"opus\",\"extra\":[]}]}",
          "media[0].extra: must be an object"},
     };

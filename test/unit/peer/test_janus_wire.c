@@ -228,6 +228,41 @@ static void test_what_is_no_answer(void **state)
     }
 }
 
+/* What Janus fetches itself has the flat keys of before there were several tracks, which are all that 1.1.2 reads there. */
+static void test_what_janus_fetches(void **state)
+{
+    static const struct {
+        const char *json, *sent;
+    } cases[] = {
+        {"{\"type\":\"live\",\"filename\":\"/a.opus\"}",
+         "{\"request\":\"create\",\"type\":\"live\",\"filename\":\"/a.opus\",\"audio\":true,\"video\":"
+         "false,\"audiocodec\":\"opus\",\"audiopt\":111}"},
+        {"{\"type\":\"ondemand\",\"filename\":\"/a.mulaw\",\"media\":[{\"type\":\"audio\",\"extra\":{"
+         "\"x\":1}}]}",
+         "{\"request\":\"create\",\"type\":\"ondemand\",\"filename\":\"/a.mulaw\",\"audio\":true,"
+         "\"video\":false,\"audiocodec\":\"pcmu\",\"audiopt\":0,\"x\":1}"},
+        {"{\"type\":\"rtsp\",\"url\":\"rtsp://h/\",\"rtsp_timeout\":3}",
+         "{\"request\":\"create\",\"type\":\"rtsp\",\"audio\":true,\"video\":true,\"url\":\"rtsp://h/\","
+         "\"rtsp_timeout\":3}"},
+        {"{\"type\":\"rtsp\",\"url\":\"rtsp://h/\",\"media\":[{\"type\":\"video\",\"pt\":97,\"codec\":"
+         "\"h264\",\"fmtp\":\"f\",\"iface\":\"lo\",\"bufferkf\":true}]}",
+         "{\"request\":\"create\",\"type\":\"rtsp\",\"audio\":false,\"video\":true,\"videocodec\":"
+         "\"h264\",\"videofmtp\":\"f\",\"videopt\":97,\"rtspiface\":\"lo\",\"videobufferkf\":true,"
+         "\"url\":\"rtsp://h/\"}"},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct janus_mountpoint m;
+        struct error err = {0};
+        assert_int_equal(
+            model_parse_json(&janus_mountpoint_model, &m, BYTES_STR(cases[i].json), NULL, &err), 0);
+        assert_int_equal(janus_mountpoint_check(&m, true, &err), 0);
+        assert_int_equal(janus_mountpoint_check(&m, true, &err), 0); /* again changes nothing */
+        _cleanup_free_ char *sent = janus_streaming_put_create(&m, &err);
+        assert_string_equal(sent, cases[i].sent);
+        model_done(&janus_mountpoint_model, &m);
+    }
+}
+
 static void test_the_tables_are_sound(void **state)
 {
     const struct model *const models[] = {&janus_track_model, &janus_mountpoint_model,
@@ -248,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_mountpoints),
         cmocka_unit_test(test_long_lists),
         cmocka_unit_test(test_what_is_no_answer),
+        cmocka_unit_test(test_what_janus_fetches),
         cmocka_unit_test(test_the_tables_are_sound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
