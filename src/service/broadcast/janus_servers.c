@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/tls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,6 +30,9 @@ static const struct model_field server_fields[] = {
     MODEL_STRING(struct janus_server_config, url, .required = true, .mask = MODEL_MASK_URL,
                  .format = "uri", .example = DEFAULT_URL,
                  .doc = "Its WebSocket address: ws:// or wss://."),
+    MODEL_STRING(struct janus_server_config, ca, .example = "/etc/mast/janus-ca.pem",
+                 .doc = "wss:// with a certificate of one's own: PEM file of the authority that "
+                        "signed it, or the certificate itself. Absent: the system's authorities."),
     MODEL_STRING(struct janus_server_config, api_secret, .secret = MODEL_SECRET_SEALED,
                  .doc = "`api_secret` of janus.jcfg."),
     MODEL_STRING(struct janus_server_config, token, .secret = MODEL_SECRET_SEALED,
@@ -99,7 +103,8 @@ struct janus_server {
     struct janus_server_config config;
     const struct janus_source *source; /* NULL: we connect to it */
     void *source_user;
-    struct janus *janus; /* NULL: not needed yet */
+    struct janus *janus;     /* NULL: not needed yet */
+    struct tls_context *tls; /* of config.ca */
     struct janus_handle *streaming, *rooms;
     struct error failed; /* a plugin that the server does not have */
     bool ready;
@@ -230,6 +235,7 @@ struct janus_servers *janus_servers_free(struct janus_servers *s)
         one->streaming = janus_handle_free(one->streaming);
         one->rooms = janus_handle_free(one->rooms);
         one->janus = janus_free(one->janus);
+        one->tls = tls_context_free(one->tls);
         model_done(&janus_server_model, &one->config);
     }
     if (s) {
@@ -272,11 +278,18 @@ static int connect_server(struct janus_server *s, struct error *err)
     static const struct janus_ops ops = {.on_up = on_up, .on_down = on_down};
     static const struct janus_handle_ops handle_ops = {.on_attached = on_attached,
                                                        .on_failed = on_failed};
+    if (s->config.ca && !s->tls) {
+        s->tls = tls_context_new_client(s->config.ca, NULL, true, err);
+        if (!s->tls) {
+            error_prefix(err, "janus.ca");
+            return -EINVAL;
+        }
+    }
     const struct janus_config config = {.name = s->config.name,
                                         .url = s->config.url,
                                         .api_secret = s->config.api_secret,
                                         .token = s->config.token,
-                                        .tls = s->all->tls};
+                                        .tls = s->tls ? s->tls : s->all->tls};
     s->janus = s->source ? janus_from(s->all->loop, config.name, s->source, s->source_user, &ops, s)
                          : janus_new(s->all->loop, &config, &ops, s, err);
     if (!s->janus) {
@@ -384,8 +397,10 @@ static struct post_feed *find_feed(const struct ear_post *p, const struct model_
 {
     LIST_FOREACH (it, &p->feeds) {
         struct post_feed *f = LIST_ENTRY(it, struct post_feed, node);
-        bool same = id && id->kind != MODEL_ID_NONE ? model_id_equal(&f->feed.id, id)
-                                                    : display && strcmp(f->display, display) == 0;
+        bool by_id = id && id->kind != MODEL_ID_NONE;
+        bool same = by_id     ? model_id_equal(&f->feed.id, id)
+                    : display ? strcmp(f->display, display) == 0
+                              : f->feed.n_streams > 0;
         if (same) {
             return f;
         }

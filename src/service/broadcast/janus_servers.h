@@ -13,6 +13,7 @@
 struct janus_server_config {
     char *name;
     char *url;
+    char *ca; /* PEM file of who may have made its certificate; NULL: the system's authorities */
     char *api_secret, *token;
     char *admin_key;      /* of the Streaming plugin; used where a request brings none */
     char *room_admin_key; /* of the VideoRoom plugin */
@@ -100,7 +101,7 @@ struct room_ear *room_ear_free(struct room_ear *e); /* NULL is fine; returns NUL
 bool room_ear_is_in(const struct room_ear *e);
 /* Why it is not inside, told before this ear was there; NULL: inside, or not known yet. */
 const struct error *room_ear_out(const struct room_ear *e, int *ret_code, bool *ret_permanent);
-/* By id when it is one, else by display; NULL: it does not publish. Valid until the next callback. */
+/* By id when it is one, else by display, else (both NULL) any; NULL: it does not publish. Valid until the next callback. */
 const struct janus_feed *room_ear_find(const struct room_ear *e, const struct model_id *id,
                                        const char *display);
 
