@@ -137,6 +137,29 @@ static void refresh_steps(struct broadcast *b)
     }
 }
 
+/* What the front end is to do, as nothing here does. */
+static char *frontend_note(const struct broadcast *b)
+{
+    const struct broadcast_request *q = &b->record.result.request;
+    const struct janus_mountpoint *m = q->mountpoint_spec;
+    char id[MODEL_ID_TEXT_MAX];
+    _cleanup_(out_done) struct out o = {0};
+    out_puts(&o, "no relay runs, the front end brings the media:");
+    if (q->room_id.kind != MODEL_ID_NONE) {
+        out_printf(&o, " publish into room %s;", model_id_text(&q->room_id, id));
+    }
+    if (q->srs || q->stream) {
+        out_puts(&o, " publish by RTMP to join.publish_url;");
+    }
+    if (m && m->type != JANUS_MOUNTPOINT_RTP) {
+        out_puts(&o, " the mountpoint's media is fetched by Janus itself;");
+    } else if (m) {
+        out_puts(&o, " send RTP to mountpoint_response.ports, or forward a publisher there;");
+    }
+    o.len--; /* the last semicolon */
+    return out_take_str(&o);
+}
+
 static void refresh_join(struct broadcast *b)
 {
     struct broadcast_result *res = &b->record.result;
@@ -162,6 +185,9 @@ static void refresh_join(struct broadcast *b)
     }
     j->mountpoint_pin_required = q->mountpoint_spec && q->mountpoint_spec->pin;
     res->join = j;
+    if (!res->note && q->source_kind == BROADCAST_FRONTEND_OWNED) {
+        res->note = frontend_note(b);
+    }
 }
 
 void broadcast_refresh(struct broadcast *b)

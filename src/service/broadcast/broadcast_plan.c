@@ -1,14 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which steps a request takes, in their order: the one place that knows. */
 #include "base/mem.h"
+#include "base/random.h"
 #include "service/broadcast/broadcast_private.h"
 
 #include <errno.h>
 #include <string.h>
 
+#define ID_BITS 53 /* what Janus makes ids of */
+
 static bool has_room(const struct broadcast_request *q)
 {
     return q->room_id.kind != MODEL_ID_NONE;
+}
+
+/* A room that is described and has no id: ours, since what Janus chose could not be found again when its answer is lost. */
+static void choose_room(struct broadcast *b, const struct janus_server_config *server)
+{
+    struct broadcast_request *q = &b->record.result.request;
+    if (has_room(q) || !q->room_spec) {
+        return;
+    }
+    if (server->string_ids) {
+        q->room_id =
+            (struct model_id){.kind = MODEL_ID_STR, .str = mem_printf("mast-%s", broadcast_id(b))};
+    } else {
+        q->room_id = (struct model_id){.kind = MODEL_ID_INT,
+                                       .num = 1 + (int64_t)random_below((1ull << ID_BITS) - 1)};
+    }
 }
 
 static int add_builtin(struct broadcast *b, struct error *err)
@@ -70,6 +89,25 @@ static int add_obs(struct broadcast *b, struct error *err)
     return r;
 }
 
+/* Where no mountpoint tells whether media arrives, who publishes does. A server of others (srs) is not asked. */
+static int add_frontend(struct broadcast *b, struct error *err)
+{
+    const struct broadcast_request *q = &b->record.result.request;
+    if (q->mountpoint_spec) {
+        return 0;
+    }
+    if (q->stream && !b->service->config.engine) {
+        return error_set(err, -ENOTSUP, "stream", "must not be here: there is no engine");
+    }
+    if (has_room(q)) {
+        (void)runner_add(&b->runner, &step_publisher);
+    }
+    if (q->stream) {
+        (void)runner_add(&b->runner, &step_ingest);
+    }
+    return 0;
+}
+
 int broadcast_plan(struct broadcast *b, struct error *err)
 {
     const struct broadcast_request *q = &b->record.result.request;
@@ -79,6 +117,7 @@ int broadcast_plan(struct broadcast *b, struct error *err)
     if (x < 0) {
         return x;
     }
+    choose_room(b, server);
     if (has_room(q)) {
         (void)runner_add(r, &step_room);
     }
@@ -97,7 +136,7 @@ int broadcast_plan(struct broadcast *b, struct error *err)
         (void)runner_add(r, &step_forward);
         break;
     case BROADCAST_FRONTEND_OWNED:
-        break;
+        return add_frontend(b, err);
     case BROADCAST_OBS:
         broadcast_note_ingest(b);
         return add_obs(b, err);

@@ -112,6 +112,7 @@ extern const struct step_kind step_relay;  /* ffmpeg, gstreamer */
 extern const struct step_kind step_pull;   /* RTMP of another server into the engine */
 extern const struct step_kind step_sender; /* builtin */
 extern const struct step_kind step_obs;
+extern const struct step_kind step_ingest; /* frontend_owned: a stream here */
 
 /* ---- broadcast_source.c: the stream here that its media comes by ---- */
 /* To be freed: the request's, or "broadcast/<id>". */

@@ -170,6 +170,9 @@ int rtp_ports_choose(struct janus_mountpoint *m, const struct rtp_port_range *ra
 
 bool rtp_ports_wanted(const struct janus_mountpoint *m)
 {
+    if (m->type != JANUS_MOUNTPOINT_RTP) {
+        return false; /* Janus fetches it itself */
+    }
     for (size_t i = 0; i < m->media.len; i++) {
         const struct janus_track *t = &m->media.items[i];
         if (t->port == 0 || wants_rtcp(t) || (t->simulcast && (t->port2 == 0 || t->port3 == 0))) {

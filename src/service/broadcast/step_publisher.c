@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The publisher of a room, by id or display, heard through an ear in the room. One that is not there fails a start, unless
- * the request waits for publishers (browser_webrtc); one that left is waited for when the request says resume.
+ * The publisher of a room, by id or display, heard through an ear in the room; where the front end owns the room and names none,
+ * anybody. One that is not there fails a start, unless the request waits for publishers (browser_webrtc, frontend_owned); one
+ * that left is waited for when the request says resume.
  */
 #include "base/mem.h"
 #include "service/broadcast/broadcast_private.h"
@@ -18,7 +19,14 @@ struct publisher_step {
 static bool may_wait(const struct step *s)
 {
     const struct broadcast_request *q = request_of(s);
-    return q->source_kind == BROADCAST_BROWSER_WEBRTC || (s->runner->was_up && q->resume);
+    return q->source_kind == BROADCAST_BROWSER_WEBRTC ||
+           q->source_kind == BROADCAST_FRONTEND_OWNED || (s->runner->was_up && q->resume);
+}
+
+static bool is_anybody(const struct step *s)
+{
+    const struct broadcast_request *q = request_of(s);
+    return q->publisher_id.kind == MODEL_ID_NONE && !q->publisher_display;
 }
 
 /* "publisher 5678", "publisher \"studio\"" */
@@ -28,8 +36,10 @@ static void put_who(const struct step *s, struct out *o)
     char id[MODEL_ID_TEXT_MAX];
     if (q->publisher_id.kind != MODEL_ID_NONE) {
         out_printf(o, "publisher %s", model_id_text(&q->publisher_id, id));
+    } else if (q->publisher_display) {
+        out_printf(o, "publisher \"%s\"", q->publisher_display);
     } else {
-        out_printf(o, "publisher \"%s\"", q->publisher_display ? q->publisher_display : "");
+        out_puts(o, "the publisher");
     }
 }
 
@@ -37,7 +47,11 @@ static void describe(const struct step *s, struct out *o)
 {
     char id[MODEL_ID_TEXT_MAX];
     out_puts(o, "listen for ");
-    put_who(s, o);
+    if (is_anybody(s)) {
+        out_puts(o, "any publisher");
+    } else {
+        put_who(s, o);
+    }
     out_printf(o, " in room %s", model_id_text(&request_of(s)->room_id, id));
 }
 
@@ -63,7 +77,7 @@ static const struct janus_feed *find(const struct step *s)
         f = room_ear_find(e, &q->publisher_id, NULL);
     }
     const char *display = display_of(s);
-    return f || !display ? f : room_ear_find(e, NULL, display);
+    return f || !(display || is_anybody(s)) ? f : room_ear_find(e, NULL, display);
 }
 
 static bool same_feed(const struct janus_feed *a, const struct janus_feed *b)
@@ -99,6 +113,9 @@ static void look(struct step *s)
     broadcast_set_feed(broadcast_of(s), NULL);
     if (s->state == STEP_UP) {
         step_lost(s, "%s left", out_str(&who));
+    } else if (is_anybody(s)) {
+        step_waits(s, "nobody publishes in room %s yet",
+                   model_id_text(&request_of(s)->room_id, id));
     } else if (may_wait(s)) {
         step_waits(s, "%s does not publish in room %s yet", out_str(&who),
                    model_id_text(&request_of(s)->room_id, id));

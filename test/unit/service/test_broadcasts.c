@@ -240,6 +240,25 @@ static void test_makes_and_undoes(void **state)
     world_free(w);
 }
 
+/* A room alone: no mountpoint tells whether media arrives, so it waits for a publisher; an id is chosen when none is named. */
+static void test_a_room_of_the_front_end(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b =
+        begin(w, "{\"source_kind\":\"frontend_owned\",\"room_spec\":{\"publishers\":2}}");
+    AWAIT_STATE(w, b, BROADCAST_DEGRADED);
+    const struct broadcast_result *res = broadcast_result(b);
+    assert_int_equal(res->steps.len, 2);
+    assert_int_equal(res->request.room_id.kind, MODEL_ID_INT);
+    assert_true(has_room(w, res->request.room_id.num));
+    assert_int_equal(res->join->room.num, res->request.room_id.num);
+    assert_non_null(strstr(res->reason, "nobody publishes in room"));
+    assert_non_null(strstr(res->note, "publish into room"));
+    stop_and_wait(w, b);
+    assert_false(has_room(w, res->request.room_id.num));
+    world_free(w);
+}
+
 static void test_leaves_what_was_there(void **state)
 {
     struct world *w = world_new();
@@ -632,6 +651,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_makes_and_undoes),
+        cmocka_unit_test(test_a_room_of_the_front_end),
         cmocka_unit_test(test_leaves_what_was_there),
         cmocka_unit_test(test_keeps_what_the_app_does_not_own),
         cmocka_unit_test(test_failure_undoes),
