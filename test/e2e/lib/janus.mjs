@@ -153,8 +153,9 @@ let started = 0; // each has ranges of its own
 export class Janus {
   #admin;
 
-  // stringIds; sessionTimeout, reclaim: seconds; apiSecret; mountpoints, rooms: {name: settings} that are in its files from
-  // the start, as permanent ones are; general, nat, media, streaming, videoroom: more settings of those sections.
+  // stringIds; sessionTimeout, reclaim: seconds; apiSecret; tls: {cert, key} of files, for wss too; mountpoints, rooms: {name:
+  // settings} that are in its files from the start, as permanent ones are; general, nat, media, streaming, videoroom: more
+  // settings of those sections.
   static async start(options = {}) {
     const janus = new Janus();
     const base = 20000 + 2000 * (started++ % 5);
@@ -169,6 +170,7 @@ export class Janus {
       mediaPorts: [base + 1000, base + 1999],
       dir: await mkdtemp(join(tmpdir(), "mast-janus-")),
       port: await freePort(),
+      securePort: await freePort(),
       adminPort: await freePort(),
     });
     await janus.#configure();
@@ -209,7 +211,12 @@ export class Janus {
         events: { broadcast: false },
       },
       "janus.transport.websockets": {
-        general: { json: "compact", ws: true, ws_port: this.port, ws_interface: "lo", ws_ip: "127.0.0.1", wss: false },
+        general: {
+          json: "compact",
+          ...{ ws: true, ws_port: this.port, ws_interface: "lo", ws_ip: "127.0.0.1" },
+          ...{ wss: Boolean(o.tls), wss_port: this.securePort, wss_interface: "lo", wss_ip: "127.0.0.1" },
+        },
+        certificates: o.tls ? { cert_pem: o.tls.cert, cert_key: o.tls.key } : {},
         admin: { admin_ws: true, admin_ws_port: this.adminPort, admin_ws_interface: "lo", admin_ws_ip: "127.0.0.1", admin_wss: false },
       },
       "janus.plugin.streaming": {
@@ -244,6 +251,10 @@ export class Janus {
 
   get url() {
     return `ws://127.0.0.1:${this.port}`;
+  }
+
+  get secureUrl() {
+    return `wss://127.0.0.1:${this.securePort}`;
   }
 
   get pid() {

@@ -203,6 +203,14 @@ export class Obs {
     });
   }
 
+  // Its encoder makes no B pictures, or again as many as it does by itself, from the next start of its stream on.
+  async noBPictures(none = true) {
+    const values = { UseAdvanced: String(none), x264Settings: none ? "bframes=0" : "" };
+    for (const [parameterName, parameterValue] of Object.entries(values)) {
+      await this.remote.ask("SetProfileParameter", { parameterCategory: "SimpleOutput", parameterName, parameterValue });
+    }
+  }
+
   // What it has there now.
   async settings() {
     return (await this.remote.ask("GetStreamServiceSettings")).streamServiceSettings;

@@ -17,6 +17,7 @@ import { eventually, Mast } from "../lib/mast.mjs";
 import { inOwnNetwork } from "../lib/netns.mjs";
 import { Obs, startScreen } from "../lib/obs.mjs";
 import { WebrtcBrowser } from "../lib/webrtc-page.mjs";
+import { servantsOf } from "../lib/world.mjs";
 
 const PASSWORD = "obs-secret-pw";
 const OWN = { server: "rtmp://127.0.0.1:9/own", key: "own-key", use_auth: false };
@@ -134,6 +135,18 @@ function defineTests() {
       await stop(relay_kind);
     });
   }
+
+  test("OBS without B pictures, by the builtin relay: no other program runs", { timeout: 120000 }, async () => {
+    await obs.noBPictures();
+    await start("builtin", { relay_kind: "builtin" });
+    await broadcasts.reaches("builtin", "running", SLOW);
+    await decodes();
+    const { relay_info } = await broadcasts.show("builtin");
+    assert.deepEqual([relay_info.kind, relay_info.why], ["builtin", undefined]);
+    assert.deepEqual(servantsOf(mast.pid).filter((p) => !/mast-(av|spawn)/.test(p.command)), []); // prettier-ignore
+    await stop("builtin");
+    await obs.noBPictures(false);
+  });
 
   test("OBS behind TLS, sent on by the builtin relay or what stands in for it", { timeout: 120000 }, async () => {
     const front = await tlsFront(obs.port);
