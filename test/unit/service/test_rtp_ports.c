@@ -199,6 +199,8 @@ static void test_what_is_wanted(void **state)
                          0);
         assert_int_equal(rtp_ports_wanted(&m), asks[i].wanted);
         assert_int_equal(rtp_ports_named(&m), asks[i].named);
+        m.type = JANUS_MOUNTPOINT_RTSP; /* Janus fetches it itself */
+        assert_false(rtp_ports_wanted(&m));
         model_done(&janus_mountpoint_model, &m);
     }
 }
