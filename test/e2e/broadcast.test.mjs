@@ -3,9 +3,11 @@
 // afterwards, and that each thing that dies is made good.
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 
 import { Broadcasts, janusConfig } from "./lib/broadcast.mjs";
+import { runFfmpeg } from "./lib/ffmpeg.mjs";
 import { Janus } from "./lib/janus.mjs";
 import { eventually, Mast, TEST_MS } from "./lib/mast.mjs";
 import { inOwnNetwork } from "./lib/netns.mjs";
@@ -135,6 +137,22 @@ function defineTests() {
     await watcher.hears();
     await broadcasts.stop(flat.broadcast_id);
     assert.deepEqual(await janus.mountpoints(), []);
+  });
+
+  test("the second of two sounds, and a file that Janus plays", { timeout: TEST_MS }, async () => {
+    const publisher = await browser.publish(janus, { room: 4321, audio: [440, 880] });
+    const [video, audio] = media("h264");
+    const b = await broadcasts.run(request(publisher, { mountpoint_spec: { id: 9007, media: [video, { ...audio, mindex: 1 }] } }));
+    const viewer = await browser.watch(janus, { id: 9007 });
+    await viewer.hears({ hz: 880 });
+    await broadcasts.stop(b.broadcast_id);
+
+    const filename = join(janus.dir, "tone.mulaw");
+    await runFfmpeg(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=8000", "-t", "10", "-ac", "1", "-f", "mulaw", filename]);
+    const played = await broadcasts.run({ source_kind: "frontend_owned", mountpoint_spec: { id: 9008, type: "ondemand", filename } });
+    const listener = await browser.watch(janus, { id: 9008 });
+    await listener.hears({ hz: 440 });
+    await broadcasts.stop(played.broadcast_id);
   });
 
   test("a publisher that leaves is waited for, and goes on with another id under the same name", { timeout: TEST_MS }, async () => {
