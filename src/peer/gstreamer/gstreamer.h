@@ -19,7 +19,7 @@ enum gstreamer_input {
 struct gstreamer_output {
     enum track_kind kind;
     char codec[16]; /* as Janus calls it */
-    unsigned index; /* the nth branch of its kind */
+    unsigned index; /* the nth of its kind; RTMP and RTSP: 0 */
     char host[64];
     uint16_t port;
     uint8_t pt;

@@ -291,9 +291,21 @@ static bool relay_makes(enum broadcast_relay relay, const struct janus_track *t)
     return true; /* builtin: the stream will say what it carries */
 }
 
-static int check_line(enum broadcast_relay relay, const struct janus_track *t, struct error *err)
+static bool reads_rtsp(const struct broadcast_request *r)
 {
+    return r->input_url ? strncasecmp(r->input_url, "rtsp", 4) == 0
+                        : r->source_kind == BROADCAST_RTSP_CAMERA;
+}
+
+static int check_line(const struct broadcast_request *r, const struct janus_track *t,
+                      struct error *err)
+{
+    enum broadcast_relay relay = broadcast_request_relay(r);
     const char *name = model_enum_name(broadcast_relay_names, relay);
+    if (relay == BROADCAST_RELAY_GSTREAMER && t->mindex > 0 && reads_rtsp(r)) {
+        return error_set(err, -EINVAL, "mindex",
+                         "must be 0: gstreamer cannot count a camera's tracks, relay ffmpeg can");
+    }
     if (t->type == JANUS_DATA) {
         return error_set(err, -EINVAL, "type", "must be audio or video: relay %s has no data",
                          name);
@@ -324,7 +336,7 @@ static int check_lines(const struct broadcast_request *r, struct error *err)
                          FFMPEG_OUTPUTS_MAX);
     }
     for (size_t i = 0; i < m->media.len; i++) {
-        int bad = check_line(relay, &m->media.items[i], err);
+        int bad = check_line(r, &m->media.items[i], err);
         if (bad < 0) {
             char where[48];
             snprintf(where, sizeof(where), "media[%zu]", i);

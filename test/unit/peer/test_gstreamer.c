@@ -150,19 +150,28 @@ static void test_pipelines(void **state)
                     "name=in in.video " Q "! h264parse config-interval=-1 " VIDEO_TO(
                         "5004") " in.audio " Q "! aacparse ! avdec_aac " OPUS AUDIO_TO("5006"),
                     true);
-    /* The second sound of a camera, twice. */
+    /* The sound of a camera, twice. */
     const struct gstreamer_spec rtsp = {
         .input = GSTREAMER_RTSP,
         .url = "rtsp://h/cam",
         .n_outputs = 2,
         .copy_audio = true,
-        .outputs = {output(TRACK_AUDIO, 1, 5006), output(TRACK_AUDIO, 1, 5008)}};
+        .outputs = {output(TRACK_AUDIO, 0, 5006), output(TRACK_AUDIO, 0, 5008)}};
     expect_pipeline(&rtsp,
                     "gst-launch-1.0 -q rtspsrc name=in latency=100 protocols=tcp "
                     "location=rtsp://h/cam in. ! application/x-rtp,media=audio " Q
-                    "! fakesink sync=false async=false in. ! application/x-rtp,media=audio " Q
-                    "! rtpopusdepay ! tee name=tee1_1 tee1_1. " Q AUDIO_TO(
-                        "5006") " tee1_1. " Q AUDIO_TO("5008"),
+                    "! rtpopusdepay ! tee name=tee1_0 tee1_0. " Q AUDIO_TO(
+                        "5006") " tee1_0. " Q AUDIO_TO("5008"),
+                    false);
+    /* The second sound of a file. */
+    const struct gstreamer_spec file = {.input = GSTREAMER_URI,
+                                        .url = "udp://127.0.0.1:5000",
+                                        .n_outputs = 1,
+                                        .outputs = {output(TRACK_AUDIO, 1, 5006)}};
+    expect_pipeline(&file,
+                    "gst-launch-1.0 -q uridecodebin name=in uri=udp://127.0.0.1:5000 in. ! "
+                    "audio/x-raw " Q
+                    "! fakesink sync=false async=false in. ! audio/x-raw " Q OPUS AUDIO_TO("5006"),
                     false);
 }
 

@@ -233,6 +233,12 @@ static const struct refusal {
     {"\"source_kind\":\"rtmp_external\",\"relay_kind\":\"ffmpeg\"," SRS
      ",\"gstreamer_pipeline\":\"fakesrc ! fakesink\"," MP,
      "gstreamer_pipeline", "gstreamer"},
+    {"\"source_kind\":\"rtsp_camera\",\"relay_kind\":\"gstreamer\"," CAM
+     "," SPEC("\"media\":[{\"type\":\"audio\",\"codec\":\"opus\",\"mindex\":1}]"),
+     "mountpoint_spec.media[0].mindex", "relay ffmpeg can"},
+    {"\"source_kind\":\"rtmp_external\",\"relay_kind\":\"gstreamer\",\"input_url\":\"rtsp://h/\"," SPEC(
+         "\"media\":[{\"type\":\"audio\",\"codec\":\"opus\",\"mindex\":1}]"),
+     "mountpoint_spec.media[0].mindex", "relay ffmpeg can"},
     /* mountpoints */
     {VR "," SPEC("\"type\":\"live\",\"filename\":\"/x\""), "mountpoint_spec.type", "must be rtp"},
     {"\"source_kind\":\"frontend_owned\"," SPEC("\"type\":\"live\""), "mountpoint_spec.filename",
@@ -448,10 +454,13 @@ static void test_media_by_default(void **state)
         assert_int_equal(m->media.len, 2);
         drop(&r);
     }
-    /* A mountpoint that plays a file has none of its own. */
-    struct broadcast_request r = parse(
-        "{\"source_kind\":\"frontend_owned\"," SPEC("\"type\":\"live\",\"filename\":\"/x\"") "}");
-    assert_int_equal(r.mountpoint_spec->media.len, 0);
+    /* A mountpoint that plays a file has one of sound, whose name tells its codec. */
+    struct broadcast_request r = parse("{\"source_kind\":\"frontend_owned\"," SPEC(
+        "\"type\":\"live\",\"filename\":\"/x.alaw\"") "}");
+    assert_int_equal(r.mountpoint_spec->media.len, 1);
+    assert_int_equal(r.mountpoint_spec->media.items[0].type, JANUS_AUDIO);
+    assert_string_equal(r.mountpoint_spec->media.items[0].codec, "pcma");
+    assert_int_equal(r.mountpoint_spec->media.items[0].pt, 8);
     drop(&r);
 }
 
