@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 
 import { Broadcasts, janusConfig } from "../lib/broadcast.mjs";
-import { makeTwoSounds, publishDefaults, runFfmpeg, startProgram } from "../lib/ffmpeg.mjs";
+import { makeTwoSounds, publishDefaults, publishFfmpeg, runFfmpeg, startProgram } from "../lib/ffmpeg.mjs";
 import { Janus } from "../lib/janus.mjs";
 import { eventually, freePort, Mast, stopChild } from "../lib/mast.mjs";
 import { inOwnNetwork } from "../lib/netns.mjs";
@@ -64,6 +64,8 @@ function defineTests() {
       await thing.close();
     }
     await browser.clear();
+    await broadcasts.ask("POST", "/stop-all"); // a test that failed leaves nothing to the next one
+    await eventually("all have ended", async () => (await broadcasts.ask("GET", "?active=true")).body.items.every((b) => /stopped|failed/.test(b.state)));
   });
 
   after(async () => {
@@ -133,34 +135,47 @@ function defineTests() {
     assert.deepEqual(await janus.mountpoints(), []);
   });
 
+  test("a stream that the front end publishes to: health follows whether it is on air", { timeout: 120000 }, async () => {
+    const { broadcast_id: id } = await broadcasts.start({ source_kind: "frontend_owned", stream: "live/front" });
+    const waits = await broadcasts.reaches(id, "degraded");
+    assert.match(waits.reason, /nobody publishes live\/front yet/);
+    assert.equal(waits.join.publish_url, mast.rtmp("live/front"));
+    assert.match(waits.note, /publish by RTMP to join.publish_url$/);
+    for (let round = 0; round < 2; round++) {
+      const publisher = feed(publishFfmpeg(waits.join.publish_url, { size: "320x240" }));
+      assert.equal((await broadcasts.reaches(id, "running")).health.stream, true);
+      await publisher.close();
+      assert.match((await broadcasts.reaches(id, "degraded")).reason, /nobody publishes live\/front/);
+    }
+    await broadcasts.stop(id);
+  });
+
   // ---- the nth sound ----
 
   const second = { mountpoint_spec: { id: 9202, media: [video, { ...audio, mindex: 1 }] } };
 
-  for (const relay of ["ffmpeg", "gstreamer"]) {
-    test(`a camera with two sounds, by ${relay}: the mountpoint has the one that mindex names, or both`, { timeout: 180000 }, async () => {
-      const camera = opened(await RtspCamera.start({ tones: [440, 880] }));
-      const { address: url, user: username, password } = camera;
-      const request = { source_kind: "rtsp_camera", relay_kind: relay, rtsp_camera: { url, username, password } };
-      // GStreamer tells the first sound from others only where more than the first is asked for.
-      const first = relay === "ffmpeg" ? [[[video, { ...audio, mindex: 0 }], { a: 440 }]] : [];
-      for (const [media, tones] of [
-        ...first,
-        [[video, { ...audio, mindex: 1 }], { a: 880 }],
-        [[video, { ...audio, mid: "x", mindex: 1 }, { ...audio, mid: "y", mindex: 0 }], { x: 880, y: 440 }],
-      ]) {
-        const { broadcast_id: id } = await broadcasts.start({ ...request, mountpoint_spec: { id: 9202, media } });
-        await broadcasts.reaches(id, "running", SLOW);
-        const viewer = await browser.watch(janus, { id: 9202 });
-        await viewer.sees({ within: 20000 });
-        for (const [mid, hz] of Object.entries(tones)) {
-          await viewer.hears({ mid, hz, within: 20000 });
-        }
-        await viewer.leave();
-        await broadcasts.stop(id);
+  test("a camera with two sounds, by ffmpeg: the mountpoint has the one that mindex names, or both; gstreamer refuses", { timeout: 180000 }, async () => {
+    const camera = opened(await RtspCamera.start({ tones: [440, 880] }));
+    const { address: url, user: username, password } = camera;
+    const request = { source_kind: "rtsp_camera", relay_kind: "ffmpeg", rtsp_camera: { url, username, password } };
+    for (const [media, tones] of [
+      [[video, { ...audio, mindex: 0 }], { a: 440 }],
+      [[video, { ...audio, mindex: 1 }], { a: 880 }],
+      [[video, { ...audio, mid: "x", mindex: 1 }, { ...audio, mid: "y", mindex: 0 }], { x: 880, y: 440 }],
+    ]) {
+      const { broadcast_id: id } = await broadcasts.start({ ...request, mountpoint_spec: { id: 9202, media } });
+      await broadcasts.reaches(id, "running", SLOW);
+      const viewer = await browser.watch(janus, { id: 9202 });
+      await viewer.sees({ within: 20000 });
+      for (const [mid, hz] of Object.entries(tones)) {
+        await viewer.hears({ mid, hz, within: 20000 });
       }
-    });
-  }
+      await viewer.leave();
+      await broadcasts.stop(id);
+    }
+    const refused = await broadcasts.ask("POST", "", { ...request, ...second, relay_kind: "gstreamer" });
+    assert.deepEqual([refused.status, refused.body.field], [400, "mountpoint_spec.media[1].mindex"]);
+  });
 
   test("a publisher with two sounds: the mountpoint has the one that mindex names; a third one is refused by its words", { timeout: 120000 }, async () => {
     await janus.videoroom({ request: "create", room: 5002, publishers: 3, videocodec: "h264" });
@@ -177,17 +192,21 @@ function defineTests() {
     await janus.videoroom({ request: "destroy", room: 5002 });
   });
 
-  test("a file with two sounds that a relay reads by input_url", { timeout: 120000 }, async () => {
-    const file = await makeTwoSounds(join(dir, "two.ts"), { seconds: 60 });
-    const port = await freePort();
-    // One that listens serves each who comes; a relay comes again when its input ends.
-    const serve = startProgram("ffmpeg", ["-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-i", file, "-map", "0", "-c", "copy", "-f", "mpegts", `udp://127.0.0.1:${port}?pkt_size=1316`]); // prettier-ignore
-    feed(serve);
-    const { broadcast_id: id } = await broadcasts.start({ source_kind: "rtmp_external", relay_kind: "ffmpeg", input_url: `udp://127.0.0.1:${port}`, ...second });
-    await broadcasts.reaches(id, "running", SLOW);
-    await perceives(9202, { hz: 880 });
-    await broadcasts.stop(id);
-  });
+  for (const relay of ["ffmpeg", "gstreamer"]) {
+    test(`MPEG-TS with two sounds that ${relay} reads by input_url: the mountpoint has the one that mindex names`, { timeout: 180000 }, async () => {
+      const file = await makeTwoSounds(join(dir, `${relay}.ts`), { seconds: 10 });
+      const port = await freePort();
+      const input_url = `udp://127.0.0.1:${port}`;
+      feed(startProgram("ffmpeg", ["-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", file, "-map", "0", "-c", "copy", "-f", "mpegts", `${input_url}?pkt_size=1316`])); // prettier-ignore
+      for (const [mindex, hz] of [[1, 880], [0, 440]]) {
+        const media = [video, { ...audio, mindex }];
+        const { broadcast_id: id } = await broadcasts.start({ source_kind: "rtmp_external", relay_kind: relay, input_url, mountpoint_spec: { id: 9202, media } });
+        await broadcasts.reaches(id, "running", SLOW);
+        await perceives(9202, { hz });
+        await broadcasts.stop(id);
+      }
+    });
+  }
 
   // ---- external ----
 
