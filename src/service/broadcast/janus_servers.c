@@ -104,7 +104,7 @@ struct janus_server {
     const struct janus_source *source; /* NULL: we connect to it */
     void *source_user;
     struct janus *janus;     /* NULL: not needed yet */
-    struct tls_context *tls; /* of config.ca */
+    struct tls_context *tls; /* of config.ca, or told; NULL: that of all */
     struct janus_handle *streaming, *rooms;
     struct error failed; /* a plugin that the server does not have */
     bool ready;
@@ -185,7 +185,12 @@ static void on_up(void *user, bool resumed)
 
 static void on_down(void *user, const struct error *err)
 {
-    look(user);
+    struct janus_server *s = user;
+    if (s->ready) {
+        look(s);
+    } else {
+        tell_users(s, false, false); /* another try failed */
+    }
 }
 
 static void on_attached(void *user, bool again)
@@ -259,6 +264,17 @@ static struct janus_server *find(const struct janus_servers *s, const char *name
 void janus_servers_secure(struct janus_servers *s, struct tls_context *tls)
 {
     s->tls = tls;
+}
+
+int janus_servers_trust(struct janus_servers *s, const char *name, struct tls_context *tls)
+{
+    struct janus_server *one = find(s, name, NULL);
+    if (!one) {
+        return -ENOENT;
+    }
+    tls_context_free(one->tls);
+    one->tls = tls;
+    return 0;
 }
 
 int janus_servers_back(struct janus_servers *s, const char *name, const struct janus_source *source,

@@ -35,6 +35,8 @@ struct janus_servers *janus_servers_new(struct loop *l, const struct janus_serve
                                         size_t n);
 /* For those whose url is wss://; borrowed, longer than this. Before any is first needed. */
 void janus_servers_secure(struct janus_servers *s, struct tls_context *tls);
+/* For this server alone, in place of its `ca`; tls is taken over. Before it is first needed. -ENOENT, and tls is the caller's. */
+int janus_servers_trust(struct janus_servers *s, const char *name, struct tls_context *tls);
 /*
  * Of this server somebody else has the session: instead of connecting to its url. Before it is first needed; source stays the
  * caller's, longer than this. -ENOENT.
@@ -74,7 +76,7 @@ struct janus_server_user {
     struct list node; /* private; list_init() before first use */
     /* lost: what was made at the server may be gone (another session). */
     void (*on_ready)(struct janus_server_user *u, bool lost);
-    void (*on_down)(struct janus_server_user *u);
+    void (*on_down)(struct janus_server_user *u); /* and for each try after it that failed */
 };
 void janus_server_use(struct janus_server *s, struct janus_server_user *u);
 void janus_server_leave(struct janus_server_user *u);

@@ -23,9 +23,14 @@ static void on_ready(struct janus_server_user *u, bool lost)
     }
 }
 
+/* Still waiting; why, is known better with each try. */
 static void on_down(struct janus_server_user *u)
 {
-    /* Still waiting. */
+    struct janus_step *js = CONTAINER_OF(u, struct janus_step, use);
+    struct step *s = &js->step;
+    free(s->reason);
+    s->reason = mem_strdup(janus_server_reason(js->server));
+    broadcast_look(broadcast_of(s));
 }
 
 static void give_up(struct step *s)
