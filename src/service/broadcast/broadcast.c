@@ -67,9 +67,33 @@ void broadcast_set_feed(struct broadcast *b, const struct janus_feed *feed)
 
 /* ---- what is told ---- */
 
-void broadcast_emit(struct broadcast *b, const char *type, const char *more)
+const char *const broadcast_event_names[BROADCAST_EVENT_N] = {
+    [BROADCAST_STARTING] = "broadcast_starting",
+    [BROADCAST_RUNNING] = "broadcast_running",
+    [BROADCAST_DEGRADED] = "broadcast_degraded",
+    [BROADCAST_RESTARTING] = "broadcast_restarting",
+    [BROADCAST_STOPPING] = "broadcast_stopping",
+    [BROADCAST_STOPPED] = "broadcast_stopped",
+    [BROADCAST_FAILED] = "broadcast_failed",
+    [BROADCAST_EVENT_ERROR] = "broadcast_error",
+    [BROADCAST_EVENT_RELAY_CHANGED] = "broadcast_relay_changed",
+    [BROADCAST_EVENT_JANUS_CLOSED] = "janus_resource_closed",
+    [BROADCAST_EVENT_CLOSED] = "resource_closed",
+};
+
+/* As the runner has them, and the seed's name for what goes wrong while cleaning up at Janus. */
+const char *const broadcast_phase_names[BROADCAST_PHASE_N] = {
+    [BROADCAST_PHASE_START] = "start",
+    [BROADCAST_PHASE_ADOPT] = "adopt",
+    [BROADCAST_PHASE_LOST] = "lost",
+    [BROADCAST_PHASE_STOP] = "stop",
+    [BROADCAST_PHASE_JANUS_CLEANUP] = "janus_cleanup",
+};
+
+void broadcast_emit(struct broadcast *b, enum broadcast_event event, const char *more)
 {
     const struct broadcasts_config *c = &b->service->config;
+    const char *type = broadcast_event_names[event];
     const struct broadcast_result *res = result_of(b);
     _cleanup_(out_done) struct out o = {0};
     _cleanup_free_ char *resource = mem_printf("broadcasts/%s", broadcast_id(b));
@@ -86,6 +110,8 @@ void broadcast_emit(struct broadcast *b, const char *type, const char *more)
         out_printf(&o, ",%s", more);
     }
     json_object_end(&j);
+    b->service->events[event]++;
+    log_debug("broadcast %s: event %s", broadcast_id(b), type);
     if (c->events) {
         events_emit(c->events, clock_wall_ns(), type, resource, out_str(&o));
     }
@@ -144,13 +170,6 @@ static void set_reason(struct broadcast *b, const char *where, const char *text)
         text ? (where && where[0] ? mem_printf("%s: %s", where, text) : mem_strdup(text)) : NULL;
 }
 
-static const char *const event_types[BROADCAST_STATE_N] = {
-    [BROADCAST_STARTING] = "broadcast_starting", [BROADCAST_RUNNING] = "broadcast_running",
-    [BROADCAST_DEGRADED] = "broadcast_degraded", [BROADCAST_RESTARTING] = "broadcast_restarting",
-    [BROADCAST_STOPPING] = "broadcast_stopping", [BROADCAST_STOPPED] = "broadcast_stopped",
-    [BROADCAST_FAILED] = "broadcast_failed",
-};
-
 /* The one place where a state changes. */
 static void set_state(struct broadcast *b, enum broadcast_state state)
 {
@@ -176,7 +195,7 @@ static void set_state(struct broadcast *b, enum broadcast_state state)
                  res->reason ? res->reason : "");
     }
     broadcast_refresh(b);
-    broadcast_emit(b, event_types[state], NULL);
+    broadcast_emit(b, (enum broadcast_event)state, NULL);
     broadcast_save(b);
     broadcasts_changed(b->service);
 }
@@ -222,18 +241,29 @@ static void on_changed(void *user)
     broadcast_look(user);
 }
 
+static enum broadcast_phase phase_of(const struct step *s, const char *phase)
+{
+    enum broadcast_phase p = BROADCAST_PHASE_START;
+    while (p < BROADCAST_PHASE_STOP && strcmp(broadcast_phase_names[p], phase) != 0) {
+        p++;
+    }
+    return p == BROADCAST_PHASE_STOP && strcmp(s->kind->peer, "janus") == 0
+               ? BROADCAST_PHASE_JANUS_CLEANUP
+               : p;
+}
+
 static void on_failed(void *user, const struct step *s, const char *phase, const struct error *err)
 {
     struct broadcast *b = user;
     _cleanup_(out_done) struct out o = {0};
     struct json j = json_init(&o);
-    /* The seed's name for what goes wrong while cleaning up at Janus. */
-    bool cleanup = strcmp(phase, "stop") == 0 && strcmp(s->kind->peer, "janus") == 0;
-    json_put_str(&j, "phase", cleanup ? "janus_cleanup" : phase);
+    enum broadcast_phase p = phase_of(s, phase);
+    b->service->errors[p]++;
+    json_put_str(&j, "phase", broadcast_phase_names[p]);
     json_put_str(&j, "step", s->kind->name);
     json_put_str(&j, "error", err->text);
     log_warn("broadcast %s: %s of %s: %s", broadcast_id(b), phase, s->kind->name, err->text);
-    broadcast_emit(b, "broadcast_error", out_str(&o));
+    broadcast_emit(b, BROADCAST_EVENT_ERROR, out_str(&o));
     if (b->runner.failed == NULL && strcmp(phase, "start") == 0) {
         b->failure = *err; /* counts if the runner says that one ended the run */
         snprintf(b->failure.where, sizeof(b->failure.where), "%s", s->kind->name);
@@ -247,7 +277,7 @@ static void on_undone(void *user, const struct step *s)
     struct json j = json_init(&o);
     json_put_str(&j, "step", s->kind->name);
     bool janus = strcmp(s->kind->peer, "janus") == 0;
-    broadcast_emit(b, janus ? "janus_resource_closed" : "resource_closed", out_str(&o));
+    broadcast_emit(b, janus ? BROADCAST_EVENT_JANUS_CLOSED : BROADCAST_EVENT_CLOSED, out_str(&o));
 }
 
 static void note_kept(struct broadcast *b)

@@ -121,6 +121,12 @@ struct broadcast_watch {
 void broadcast_watch(struct broadcast *b, struct broadcast_watch *w);
 void broadcast_unwatch(struct broadcast_watch *w);
 
+struct broadcasts_counts {
+    unsigned states[BROADCAST_STATE_N];
+    unsigned debts;
+    uint64_t started, failed, healed;
+};
+void broadcasts_count(const struct broadcasts *s, struct broadcasts_counts *ret);
 /* A metrics source; user is the service. */
 void broadcasts_metrics(void *user, struct metrics_page *page);
 /* /api/v1/broadcasts; user is the service. */

@@ -54,6 +54,26 @@ struct broadcast {
     unsigned debt_tries;
 };
 
+/* The first are those of the states, in their order. */
+enum broadcast_event {
+    BROADCAST_EVENT_ERROR = BROADCAST_STATE_N,
+    BROADCAST_EVENT_RELAY_CHANGED,
+    BROADCAST_EVENT_JANUS_CLOSED,
+    BROADCAST_EVENT_CLOSED,
+    BROADCAST_EVENT_N,
+};
+extern const char *const broadcast_event_names[BROADCAST_EVENT_N];
+/* Of errors: what went wrong while a step was at it. */
+enum broadcast_phase {
+    BROADCAST_PHASE_START,
+    BROADCAST_PHASE_ADOPT,
+    BROADCAST_PHASE_LOST,
+    BROADCAST_PHASE_STOP,
+    BROADCAST_PHASE_JANUS_CLEANUP,
+    BROADCAST_PHASE_N,
+};
+extern const char *const broadcast_phase_names[BROADCAST_PHASE_N];
+
 struct broadcasts {
     struct broadcasts_config config;
     struct list all; /* in the order they were made */
@@ -66,6 +86,8 @@ struct broadcasts {
     void (*left)(void *user);
     void *left_user;
     uint64_t started, failed, healed;
+    uint64_t events[BROADCAST_EVENT_N]; /* told, by type */
+    uint64_t errors[BROADCAST_PHASE_N]; /* and the errors of them, by phase */
 };
 
 /* ---- for step kinds ---- */
@@ -209,8 +231,8 @@ void broadcast_free(struct broadcast *b);
 /* The state that its steps have, told when it is another than before. */
 void broadcast_look(struct broadcast *b);
 bool broadcast_is_live(const struct broadcast *b);
-/* events and the observer; data: JSON text of an object's members beside id and state, NULL = none. */
-void broadcast_emit(struct broadcast *b, const char *type, const char *more);
+/* Log, events, metrics and the observer; more: JSON text of an object's members beside id and state, NULL = none. */
+void broadcast_emit(struct broadcast *b, enum broadcast_event event, const char *more);
 
 /* ---- broadcasts.c ---- */
 /* It ended, or was written down: all may have left. */

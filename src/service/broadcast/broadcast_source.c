@@ -102,7 +102,7 @@ void broadcast_fall_back(struct step *s, const char *why)
     log_info("broadcast %s: %s", broadcast_id(b), warning);
     json_put_str(&j, "relay", "ffmpeg");
     json_put_str(&j, "why", why);
-    broadcast_emit(b, "broadcast_relay_changed", out_str(&o));
+    broadcast_emit(b, BROADCAST_EVENT_RELAY_CHANGED, out_str(&o));
     broadcast_forget_views(b);
     (void)runner_swap(s, &step_relay);
 }

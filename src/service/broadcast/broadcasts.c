@@ -333,7 +333,7 @@ int broadcasts_start(struct broadcasts *s, struct broadcast_request *request,
     add(s, b);
     s->started++;
     broadcast_refresh(b);
-    broadcast_emit(b, "broadcast_starting", NULL);
+    broadcast_emit(b, (enum broadcast_event)BROADCAST_STARTING, NULL);
     runner_up(&b->runner);
     b->runner.dirty = true; /* the request is written down before the first step */
     *ret = b;
@@ -412,30 +412,51 @@ int broadcast_forget(struct broadcast *b)
 
 /* ---- metrics ---- */
 
+void broadcasts_count(const struct broadcasts *s, struct broadcasts_counts *ret)
+{
+    *ret =
+        (struct broadcasts_counts){.started = s->started, .failed = s->failed, .healed = s->healed};
+    LIST_FOREACH (it, &s->all) {
+        const struct broadcast *b = LIST_ENTRY(it, struct broadcast, node);
+        ret->states[broadcast_state(b)]++;
+        ret->debts += broadcast_debts(b);
+    }
+}
+
+/* A family of one label. */
+static void put_each(struct metrics_page *page, const char *label, const char *const *names,
+                     const uint64_t *counts, int n)
+{
+    for (int i = 0; i < n; i++) {
+        metrics_value(page, (const char *const[]){label, names[i], NULL}, (double)counts[i]);
+    }
+}
+
 void broadcasts_metrics(void *user, struct metrics_page *page)
 {
     const struct broadcasts *s = user;
-    unsigned states[BROADCAST_STATE_N] = {0};
-    unsigned debts = 0;
-    LIST_FOREACH (it, &s->all) {
-        const struct broadcast *b = LIST_ENTRY(it, struct broadcast, node);
-        states[broadcast_state(b)]++;
-        debts += broadcast_debts(b);
-    }
+    struct broadcasts_counts c;
+    broadcasts_count(s, &c);
     metrics_family(page, "mast_broadcasts", METRIC_GAUGE, "Broadcasts by state.");
     for (int i = 0; i < BROADCAST_STATE_N; i++) {
         metrics_value(
             page, (const char *const[]){"state", model_enum_name(broadcast_state_names, i), NULL},
-            states[i]);
+            c.states[i]);
     }
     metrics_single(page, "mast_broadcast_debts", METRIC_GAUGE,
-                   "Undos of broadcasts that could not run yet.", debts);
+                   "Undos of broadcasts that could not run yet.", c.debts);
     metrics_single(page, "mast_broadcasts_started_total", METRIC_COUNTER, "Broadcasts begun.",
-                   (double)s->started);
+                   (double)c.started);
     metrics_single(page, "mast_broadcasts_failed_total", METRIC_COUNTER,
-                   "Broadcasts that ended by a failure.", (double)s->failed);
+                   "Broadcasts that ended by a failure.", (double)c.failed);
     metrics_single(page, "mast_broadcasts_healed_total", METRIC_COUNTER,
                    "How often a broadcast ran again after something of it was lost.",
-                   (double)s->healed);
+                   (double)c.healed);
+    metrics_family(page, "mast_broadcast_events_total", METRIC_COUNTER,
+                   "Events of broadcasts, by the type that the event feed gives them.");
+    put_each(page, "type", broadcast_event_names, s->events, BROADCAST_EVENT_N);
+    metrics_family(page, "mast_broadcast_errors_total", METRIC_COUNTER,
+                   "Errors of broadcasts, by what a step was at.");
+    put_each(page, "phase", broadcast_phase_names, s->errors, BROADCAST_PHASE_N);
     metrics_source_done(page);
 }
