@@ -21,6 +21,7 @@ struct mast_orchestrator;
 struct mast_janus_server {
     const char *name;           /* how requests call it; NULL = "main" */
     const char *url;            /* ws:// or wss://; NULL with a backend */
+    struct mast_tls tls;        /* of wss:// */
     const char *api_secret;     /* of janus.jcfg */
     const char *token;          /* where Janus has token_auth */
     const char *admin_key;      /* of the Streaming plugin; used where a request brings none */
@@ -43,6 +44,8 @@ struct mast_orchestrator_config {
     const char *state_dir;
     /* With state_dir: freeing undoes what is outside, and the next orchestrator of this folder starts it again. */
     bool suspend;
+    struct mast_tls
+        tls; /* of the others that broadcasts connect to: rtmps://, an OBS with obs_secure */
     struct mast_observer observer;
     unsigned max;  /* broadcasts that run; 0 = 10000 */
     unsigned keep; /* ended ones that are listed; 0 = 1000 */
@@ -50,7 +53,7 @@ struct mast_orchestrator_config {
 
 /*
  * Blocks while state_dir is read; then -EDEADLK on a thread of libmast. Janus is connected to when it is first needed. *ret is NULL
- * on failure: -EINVAL (err names the field), -EBUSY (another process uses state_dir), or what opening it says. config and err may
+ * on failure: -EINVAL (err names the field), -E2BIG (more than 256 servers), -EBUSY (another process uses state_dir), or what opening it says. config and err may
  * be NULL.
  */
 MAST_API int mast_orchestrator_new(struct mast *m, const struct mast_orchestrator_config *config,

@@ -7,7 +7,8 @@
  * any thread. A call is posted to the control thread and returns at once; its answer is a callback, which comes exactly once and
  * never from inside the call. Callbacks run on the control thread, and then must not block; or, with `queue`, on whatever
  * thread calls mast_dispatch() when mast_fd() is readable. Each call has a form that ends in _wait: it returns when the
- * answer is there, and fails with -EDEADLK on a thread of libmast, which would wait for itself.
+ * answer is there, and fails with -EDEADLK on a thread of libmast, which would wait for itself. An object may be freed in any
+ * callback, its own too, by the form that does not wait.
  *
  * Ownership. What a function is given is copied before it returns; callbacks and their `user` must stay valid until the answer,
  * or until the object is freed. What a callback is given is valid during the callback. Text that a _wait form returns is the
@@ -67,7 +68,7 @@ MAST_API struct mast *mast_new(const struct mast_config *config);
 /*
  * Stops what runs, in order and within stop_ms, then kills what is left; returns when nothing of it is there any more. Answers
  * that are still owed come before that, with `queue` on the calling thread. 0; -ETIMEDOUT: not everything could be undone;
- * -EDEADLK: on a thread of libmast, nothing happened. NULL is fine. Not inside mast_dispatch().
+ * -EDEADLK: on a thread of libmast or inside mast_dispatch(), nothing happened. NULL is fine.
  */
 MAST_API int mast_free(struct mast *m);
 
@@ -90,6 +91,21 @@ typedef void (*mast_done_fn)(void *user, const struct mast_reply *reply);
  * What happens without being asked, at every object that takes one. Each may be NULL. They come like answers do, in the order
  * of what happened; with `queue` at most 10000 wait, and what comes then is dropped, and counted in the next "events_lost".
  */
+enum mast_metric_type {
+    MAST_METRIC_COUNTER, /* value: how often since the object was made */
+    MAST_METRIC_GAUGE,   /* value: as it is now */
+    MAST_METRIC_TIMING,  /* value: how long it took, once: seconds */
+};
+/* A number for a metrics system. All valid during the call. */
+struct mast_metric {
+    enum mast_metric_type type;
+    const char *name; /* "mast_events_total"; docs/c-api.md lists them */
+    const char
+        *resource; /* the process, relay, client or plugin; "" of an orchestrator, a lifecycle */
+    const char *label;       /* "type", "phase", "state"; "" when it has none */
+    const char *label_value; /* "broadcast_running", "janus_cleanup", "failed"... */
+    double value;
+};
 struct mast_observer {
     void *user;
     /* resource: the id of a broadcast, the name of a process or client. reason: "" when there is nothing to say. */
@@ -99,6 +115,17 @@ struct mast_observer {
     void (*on_event)(void *user, const char *type, const char *resource, const char *data);
     /* phase: "start", "stop", "janus_cleanup"...; text says which step and in whose words. */
     void (*on_error)(void *user, const char *phase, const char *resource, const char *text);
+    /*
+     * The same as numbers: each of the three above is counted by its name, and objects add what only they know. A counter comes
+     * with its whole count, so that one that was dropped is in the next.
+     */
+    void (*on_metric)(void *user, const struct mast_metric *metric);
+};
+
+/* How a peer is trusted that is reached by TLS. All zero: by the system's authorities, for the name in its URL. */
+struct mast_tls {
+    const char *ca_file; /* PEM; the only authorities to trust then. NULL = the system's */
+    bool insecure;       /* takes every certificate: for peers on closed networks */
 };
 
 #ifdef __cplusplus

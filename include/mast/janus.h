@@ -19,16 +19,23 @@ struct mast_janus_handle;
 struct mast_janus_config {
     const char *name;       /* for logs and the observer; NULL = "janus" */
     const char *url;        /* ws:// or wss:// */
+    struct mast_tls tls;    /* of wss:// */
     const char *api_secret; /* NULL = none */
     const char *token;      /* NULL = none */
     unsigned request_ms;    /* until an answer counts as missing; 0 = 10000 */
     struct mast_observer observer;
 };
 
-/* Connects at once, and again for ever. -EINVAL: the URL cannot be used. */
+/*
+ * Connects at once, and again for ever. -EINVAL: the URL cannot be used; -ENOENT, -EACCES and others: tls.ca_file cannot be
+ * read. -EDEADLK: on a thread of another instance.
+ */
 MAST_API int mast_janus_new(struct mast *m, const struct mast_janus_config *config,
                             struct mast_janus **ret, struct mast_error *err);
-/* Its handles first. Ends the session at the server when it is up. NULL is fine: 0, and no answer. */
+/*
+ * Free its handles before it: one that is left answers -EAGAIN to all that it is asked, until it is freed. Ends the session at
+ * the server when it is up. NULL is fine: 0, and no answer.
+ */
 MAST_API int mast_janus_free(struct mast_janus *j, mast_done_fn done, void *user);
 MAST_API int mast_janus_free_wait(struct mast_janus *j);
 /* data: {"state": "connecting" | "up" | "waiting", "reason":, "version": "1.1.2", "server_name":}; the last two when it is up. */
@@ -41,7 +48,8 @@ typedef void (*mast_janus_event_fn)(void *user, const char *data);
 /*
  * A handle of a plugin ("janus.plugin.videoroom"), attached as soon as there is a session, and again whenever it must be: what lived in it
  * (a join, a watch) must be made anew then, and is told as on_state_change of the client's observer: resource is the plugin, state
- * "attached" or "attached_again". on_event may be NULL.
+ * "attached" or "attached_again"; a plugin that Janus does not have is told as on_error with the phase "attach". on_event may be
+ * NULL. -EINVAL: plugin is NULL. -EDEADLK: on a thread of another instance.
  */
 MAST_API int mast_janus_attach(struct mast_janus *j, const char *plugin,
                                mast_janus_event_fn on_event, void *user,

@@ -19,13 +19,13 @@ struct mast_closing; /* a closer that was called and has not answered */
  * block.
  */
 typedef void (*mast_close_fn)(void *user, struct mast_closing *closing);
-/* Exactly once, unless mast_free() has returned. r: 0 or a negative errno; text: what went wrong; may be NULL. */
+/* Exactly once, however late: also after mast_free() it does no harm. r: 0 or a negative errno; text: what went wrong; may be NULL. */
 MAST_API void mast_closed(struct mast_closing *closing, int r, const char *text);
 
-/* observer may be NULL. */
+/* observer may be NULL. -EDEADLK: on a thread of another instance. */
 MAST_API int mast_lifecycle_new(struct mast *m, const struct mast_observer *observer,
                                 struct mast_lifecycle **ret, struct mast_error *err);
-/* resource: its name, for the observer. -ESHUTDOWN, as the answer: it is being freed. */
+/* resource: its name, for the observer. At once: 0, or -EINVAL without a function. */
 MAST_API int mast_lifecycle_add(struct mast_lifecycle *l, const char *resource, mast_close_fn close,
                                 void *user);
 /*
@@ -35,7 +35,10 @@ MAST_API int mast_lifecycle_add(struct mast_lifecycle *l, const char *resource, 
 MAST_API int mast_lifecycle_close(struct mast_lifecycle *l, mast_done_fn done, void *user);
 MAST_API int mast_lifecycle_close_wait(struct mast_lifecycle *l, char **ret,
                                        struct mast_error *err);
-/* Closes what is left, then frees. A closer that does not answer before the deadline is left alone: it still has to answer. */
+/*
+ * Closes what is left, then frees. A closer that does not answer before the deadline (0 = stop_ms of the instance) is left alone: it
+ * still has to answer. 0, -EREMOTEIO (some failed) or -ETIMEDOUT. NULL is fine: 0, and no answer.
+ */
 MAST_API int mast_lifecycle_free(struct mast_lifecycle *l, unsigned deadline_ms, mast_done_fn done,
                                  void *user);
 MAST_API int mast_lifecycle_free_wait(struct mast_lifecycle *l, unsigned deadline_ms,

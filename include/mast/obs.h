@@ -21,14 +21,21 @@ struct mast_obs_config {
     int port;             /* 0 = 4455 */
     const char *password; /* NULL = none */
     bool secure;          /* wss, through a front: OBS itself has no TLS */
+    struct mast_tls tls;  /* of the front */
     unsigned timeout_ms;  /* of a request; 0 = 10000 */
     struct mast_observer observer;
 };
 
-/* Connects at once, and again for ever, but for a wrong password. */
+/*
+ * Connects at once, and again for ever, but for a wrong password. -EINVAL: the port is none; -ENOENT, -EACCES and others:
+ * tls.ca_file cannot be read. -EDEADLK: on a thread of another instance.
+ */
 MAST_API int mast_obs_new(struct mast *m, const struct mast_obs_config *config,
                           struct mast_obs **ret, struct mast_error *err);
-/* A stream that was started here is stopped first, and OBS has its settings back. NULL is fine: 0, and no answer. */
+/*
+ * A stream that was started here is stopped first, and OBS has its settings back; deadline_ms: 0 = stop_ms of the instance. NULL
+ * is fine: 0, and no answer.
+ */
 MAST_API int mast_obs_free(struct mast_obs *o, unsigned deadline_ms, mast_done_fn done, void *user);
 MAST_API int mast_obs_free_wait(struct mast_obs *o, unsigned deadline_ms, struct mast_error *err);
 /* Answers when OBS has let us in; -EACCES: it refuses (wrong password, another version of the protocol). */
@@ -43,7 +50,8 @@ MAST_API int mast_obs_ask(struct mast_obs *o, const char *request_type, const ch
 MAST_API int mast_obs_ask_wait(struct mast_obs *o, const char *request_type,
                                const char *request_data, char **ret, struct mast_error *err);
 /*
- * Sets a custom RTMP service (server: "rtmp://host/app", and the key), starts, and answers when OBS says that it has started.
+ * Sets a custom RTMP service (server: "rtmp://host/app", and the key), starts, and answers when OBS says that it has started. When it
+ * does not, OBS has its own settings back before the answer.
  * -ECONNREFUSED: nothing took its stream. -EBUSY: it streams already, elsewhere; or another start or stop is under way.
  * -ETIMEDOUT.
  */

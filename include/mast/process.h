@@ -40,7 +40,7 @@ struct mast_process_config {
     struct mast_observer observer;
 };
 
-/* Nothing is started yet. -EINVAL: there is no argv. -EDEADLK: on a thread of another instance. */
+/* Nothing is started yet. -EINVAL: there is no argv, or max_restarts is too large. -EDEADLK: on a thread of another instance. */
 MAST_API int mast_process_new(struct mast *m, const struct mast_process_config *config,
                               struct mast_process **ret, struct mast_error *err);
 /* Ends it (SIGTERM, then SIGKILL), then frees. deadline_ms: 0 = stop_ms of the instance. NULL is fine: 0, and no answer. */
@@ -54,7 +54,7 @@ MAST_API int mast_process_free_wait(struct mast_process *p, unsigned deadline_ms
  */
 MAST_API int mast_process_start(struct mast_process *p, mast_done_fn done, void *user);
 MAST_API int mast_process_start_wait(struct mast_process *p, struct mast_error *err);
-/* Answers when nothing of it runs any more. -EALREADY: another stop is under way. */
+/* 0 when nothing of it runs any more; also of one that did not. */
 MAST_API int mast_process_stop(struct mast_process *p, mast_done_fn done, void *user);
 MAST_API int mast_process_stop_wait(struct mast_process *p, struct mast_error *err);
 /* Replaces it now, without a wait and not counted; answered like a start. */

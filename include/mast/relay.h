@@ -66,13 +66,14 @@ struct mast_relay_config {
     struct mast_observer observer;     /* as of mast/process.h; the phase is "relay" */
 };
 
-/* The command that would run, as a JSON array of its arguments. Any thread, at once. -EINVAL. */
+/* The command that would run, as a JSON array of its arguments, to be released by free(). Any thread, at once. -EINVAL. */
 MAST_API int mast_relay_command(enum mast_relay_kind kind, const struct mast_relay_spec *spec,
                                 char **ret, struct mast_error *err);
 
-/* Nothing is started yet. -EINVAL: err names the field. */
+/* Nothing is started yet. -EINVAL: err names the field. -EDEADLK: on a thread of another instance. */
 MAST_API int mast_relay_new(struct mast *m, const struct mast_relay_config *config,
                             struct mast_relay **ret, struct mast_error *err);
+/* As mast_process_free(). */
 MAST_API int mast_relay_free(struct mast_relay *r, unsigned deadline_ms, mast_done_fn done,
                              void *user);
 MAST_API int mast_relay_free_wait(struct mast_relay *r, unsigned deadline_ms,

@@ -88,6 +88,20 @@ void embed_answer(void *call, int r, const struct error *err, char *data)
     free(data);
 }
 
+void embed_answer_peer(void *call, int r, int code, const char *text, struct bytes data)
+{
+    struct error err = {0};
+    char number[16] = "";
+    if (code) {
+        snprintf(number, sizeof(number), "%d", code);
+    }
+    if (r < 0) {
+        error_set(&err, r, number, "%s", text);
+    }
+    embed_answer(call, r, r < 0 ? &err : NULL,
+                 data.len > 0 ? mem_strndup((const char *)data.data, data.len) : NULL);
+}
+
 /* ---- the forms that wait ---- */
 
 struct waiter {

@@ -112,6 +112,7 @@ void embed_child_init(struct embed_child *c, struct mast *m, const struct embed_
     embed_part_init(&c->part, m, &ops, observer);
     c->kind = kind;
     c->name = mem_strdup(name);
+    c->part.name = c->name;
     list_init(&c->starts);
     list_init(&c->stops);
 }

@@ -122,6 +122,7 @@ static void free_loops(struct mast *m)
 {
     hear(m);
     loop_join(m->control);
+    embed_closings_abandon(m);
     for (unsigned i = 0; i < m->n_loops; i++) {
         loop_stop(m->loops[i]);
         loop_free(m->loops[i]);
@@ -151,6 +152,7 @@ struct mast *mast_new(const struct mast_config *config)
     m->config = config ? *config : (struct mast_config){0};
     m->config.stop_ms = m->config.stop_ms ? m->config.stop_ms : STOP_MS;
     list_init(&m->parts);
+    list_init(&m->closings);
     list_init(&m->notes);
     pthread_mutex_init(&m->lock, NULL);
     m->fd = m->config.queue ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
@@ -172,7 +174,7 @@ int mast_free(struct mast *m)
     if (!m) {
         return 0;
     }
-    if (loop_current()) {
+    if (loop_current() || embed_dispatches(m)) {
         return -EDEADLK;
     }
     loop_call_wait(m->control, begin_leaving, m);

@@ -6,6 +6,7 @@
  * thread: posted to the control loop, answered once. A note is one callback on its way out: run where it is told, or queued
  * for mast_dispatch().
  */
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/list.h"
 #include "io/loop.h"
@@ -14,6 +15,7 @@
 #include <pthread.h>
 
 struct engine;
+struct tls_context;
 struct embed_part;
 
 struct mast {
@@ -24,6 +26,7 @@ struct mast {
     struct engine *engine; /* NULL without media loops */
     /* Control loop. */
     struct list parts;
+    struct list closings; /* struct mast_closing.node: whose lifecycle could not wait for them */
     bool leaving;
     int left_r;
     /* Notes of config.queue; under the lock. */
@@ -50,6 +53,7 @@ struct embed_note {
     void (*fn)(void); /* the embedder's function, cast back by run */
     void *user;
     int r;
+    double value;
     const char *text[EMBED_NOTE_TEXTS]; /* each may be NULL; copied when it is queued */
     const struct embed_part *part;      /* of an event: taken back when its part goes */
     bool event;                         /* may be dropped when too many wait */
@@ -58,6 +62,8 @@ struct embed_note {
 void embed_tell(struct mast *m, const struct embed_note *n);
 /* Events of the part that still wait are nobody's any more. */
 void embed_notes_forget(struct mast *m, const struct embed_part *part);
+/* Whether the calling thread is inside mast_dispatch() of it. */
+bool embed_dispatches(const struct mast *m);
 
 /* ---- part.c ---- */
 
@@ -73,7 +79,9 @@ struct embed_part {
     struct mast *mast;
     const struct embed_part_ops *ops;
     struct mast_observer observer;
-    struct list calls; /* under way */
+    const char *name;    /* the resource of its metrics; "" when it has none */
+    struct list counted; /* what its observer was told so far, by name */
+    struct list calls;   /* under way */
     struct embed_call *freeing;
     struct loop_timer *deadline;
     struct loop_task end;
@@ -81,13 +89,17 @@ struct embed_part {
     struct error how; /* it ended; code 0: well */
 };
 
-/* Runs fn on the control loop and waits for it. -EDEADLK on another loop's thread. For constructors. */
-int embed_on_control(struct mast *m, void (*fn)(struct loop *l, void *arg), void *arg,
-                     struct mast_error *err);
-/* Control loop, or before anybody knows it. */
+/* Before anybody knows it. observer may be NULL. */
 void embed_part_init(struct embed_part *p, struct mast *m, const struct embed_part_ops *ops,
                      const struct mast_observer *observer);
-void embed_part_add(struct embed_part *p); /* control loop */
+/*
+ * The end of each constructor: make (may be NULL) makes on the control loop what the part wraps, then the part belongs to the
+ * instance. On failure it is dropped, err is filled and the result is make's, or -EDEADLK on another loop's thread.
+ */
+typedef int (*embed_make_fn)(struct embed_part *p, struct loop *l, const void *config,
+                             struct error *err);
+int embed_part_begin(struct embed_part *p, embed_make_fn make, const void *config,
+                     struct mast_error *err);
 void embed_part_stop(struct embed_part *p, unsigned deadline_ms);
 /* Nothing of it runs any more; err NULL: it ended well. */
 void embed_part_stopped(struct embed_part *p, const struct error *err);
@@ -98,6 +110,16 @@ int embed_part_free_wait(struct embed_part *p, unsigned deadline_ms, struct mast
 void embed_event(struct embed_part *p, const char *type, const char *resource, const char *data);
 void embed_state(struct embed_part *p, const char *resource, const char *state, const char *reason);
 void embed_error(struct embed_part *p, const char *phase, const char *resource, const char *text);
+/* Beside those that count the three above. label NULL: it has none. */
+void embed_metric(struct embed_part *p, enum mast_metric_type type, const char *name,
+                  const char *label, const char *label_value, double value);
+
+/* NULL with err: the file of authorities cannot be used. */
+struct tls_context *embed_tls(const struct mast_tls *trust, struct error *err);
+
+/* ---- lifecycle.c ---- */
+/* Control loop's thread is gone: closers that answer from now on find nobody. */
+void embed_closings_abandon(struct mast *m);
 
 /* ---- call.c ---- */
 
@@ -123,5 +145,7 @@ int embed_call_post(void *call, mast_done_fn done, void *user);
 int embed_call_wait(void *call, char **ret, struct mast_error *err);
 /* Frees the call. err and data may be NULL; data is taken over. */
 void embed_answer(void *call, int r, const struct error *err, char *data);
+/* What a peer answered: where is its number, when it has one. */
+void embed_answer_peer(void *call, int r, int code, const char *text, struct bytes data);
 
 void embed_error_out(struct mast_error *to, const struct error *from);

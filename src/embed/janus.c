@@ -9,24 +9,31 @@
 
 #include <errno.h>
 #include <mast/janus.h>
-#include <stdio.h>
-#include <string.h>
+#include <strings.h>
 
 struct mast_janus {
     struct embed_part part;
     char *name;
     struct tls_context *tls; /* NULL unless wss */
     struct janus *janus;
+    struct list handles; /* struct mast_janus_handle.of_client */
 };
 
 struct mast_janus_handle {
     struct embed_part part;
+    struct list of_client; /* alone: the client was freed before it */
     char *plugin;
     mast_janus_event_fn on_event;
     void *user;
     struct janus_handle *handle;
     struct error failed; /* Janus gave none; code 0: it did, or was not asked yet */
     struct list waits;   /* struct handle_call.node: until it is attached */
+};
+
+struct handle_call {
+    struct embed_call call;
+    struct list node;       /* of the handle's waits */
+    struct janus_call *ask; /* under way */
 };
 
 /* The answer of an object that ends at once. */
@@ -54,35 +61,46 @@ static void on_down(void *user, const struct error *err)
     embed_state(&j->part, j->name, "down", err->text);
 }
 
+static void answer_waits(struct mast_janus_handle *h, int r, const struct error *err)
+{
+    LIST_FOREACH_SAFE (it, &h->waits) {
+        struct handle_call *c = LIST_ENTRY(it, struct handle_call, node);
+        list_remove(&c->node);
+        embed_answer(&c->call, r, err, NULL);
+    }
+}
+
+static const struct error client_gone = {.code = -EAGAIN, .text = "its client was freed"};
+
 static void drop_janus(struct embed_part *p)
 {
     struct mast_janus *j = janus_of(p);
+    LIST_FOREACH_SAFE (it, &j->handles) {
+        list_remove(it);
+        answer_waits(LIST_ENTRY(it, struct mast_janus_handle, of_client), -EAGAIN, &client_gone);
+    }
     janus_free(j->janus);
     tls_context_free(j->tls);
     free(j->name);
     free(j);
 }
 
-struct making {
-    struct mast_janus *janus;
-    const struct mast_janus_config *config;
-    struct error err;
-};
-
-static void make(struct loop *l, void *arg)
+static int make(struct embed_part *p, struct loop *l, const void *arg, struct error *err)
 {
     static const struct janus_ops ops = {.on_up = on_up, .on_down = on_down};
-    struct making *k = arg;
-    const struct janus_config config = {.name = k->janus->name,
-                                        .url = k->config->url ? k->config->url : "",
-                                        .api_secret = k->config->api_secret,
-                                        .token = k->config->token,
-                                        .tls = k->janus->tls,
-                                        .request_ms = k->config->request_ms};
-    k->janus->janus = janus_new(l, &config, &ops, k->janus, &k->err);
-    if (k->janus->janus) {
-        embed_part_add(&k->janus->part);
+    const struct mast_janus_config *c = arg;
+    struct mast_janus *j = janus_of(p);
+    if (c->url && strncasecmp(c->url, "wss:", 4) == 0 && !(j->tls = embed_tls(&c->tls, err))) {
+        return err->code;
     }
+    const struct janus_config config = {.name = j->name,
+                                        .url = c->url ? c->url : "",
+                                        .api_secret = c->api_secret,
+                                        .token = c->token,
+                                        .tls = j->tls,
+                                        .request_ms = c->request_ms};
+    j->janus = janus_new(l, &config, &ops, j, err);
+    return j->janus ? 0 : err->code;
 }
 
 int mast_janus_new(struct mast *m, const struct mast_janus_config *config, struct mast_janus **ret,
@@ -90,23 +108,13 @@ int mast_janus_new(struct mast *m, const struct mast_janus_config *config, struc
 {
     static const struct embed_part_ops ops = {.stop = stop_now, .drop = drop_janus};
     struct mast_janus *j = mem_new(struct mast_janus);
-    struct making k = {.janus = j, .config = config};
-    *ret = NULL;
     embed_part_init(&j->part, m, &ops, &config->observer);
     j->name = mem_strdup(config->name ? config->name : "janus");
-    bool secure = config->url && strncmp(config->url, "wss:", 4) == 0;
-    j->tls = secure ? tls_context_new_client(NULL, NULL, true, &k.err) : NULL;
-    int r = secure && !j->tls ? k.err.code : embed_on_control(m, make, &k, err);
-    if (r == 0 && !j->janus) {
-        embed_error_out(err, &k.err);
-        r = k.err.code < 0 ? k.err.code : -EINVAL;
-    }
-    if (r < 0) {
-        drop_janus(&j->part);
-        return r;
-    }
-    *ret = j;
-    return 0;
+    j->part.name = j->name;
+    list_init(&j->handles);
+    int r = embed_part_begin(&j->part, make, config, err);
+    *ret = r == 0 ? j : NULL;
+    return r;
 }
 
 int mast_janus_free(struct mast_janus *j, mast_done_fn done, void *user)
@@ -153,24 +161,9 @@ int mast_janus_status_wait(struct mast_janus *j, char **ret, struct mast_error *
 
 /* ---- handles ---- */
 
-struct handle_call {
-    struct embed_call call;
-    struct list node;       /* of the handle's waits */
-    struct janus_call *ask; /* under way */
-};
-
 static struct mast_janus_handle *handle_of(struct embed_part *p)
 {
     return CONTAINER_OF(p, struct mast_janus_handle, part);
-}
-
-static void answer_waits(struct mast_janus_handle *h, int r, const struct error *err)
-{
-    LIST_FOREACH_SAFE (it, &h->waits) {
-        struct handle_call *c = LIST_ENTRY(it, struct handle_call, node);
-        list_remove(&c->node);
-        embed_answer(&c->call, r, err, NULL);
-    }
 }
 
 static void on_attached(void *user, bool again)
@@ -211,44 +204,48 @@ static void on_event(void *user, struct bytes data)
 static void drop_handle(struct embed_part *p)
 {
     struct mast_janus_handle *h = handle_of(p);
+    list_remove(&h->of_client);
     janus_handle_free(h->handle);
     free(h->plugin);
     free(h);
 }
 
 struct attaching {
-    struct mast_janus *janus;
-    struct mast_janus_handle *handle;
+    struct mast_janus *client;
 };
 
-static void attach(struct loop *l, void *arg)
+static int attach(struct embed_part *p, struct loop *l, const void *arg, struct error *err)
 {
     static const struct janus_handle_ops ops = {
         .on_attached = on_attached, .on_event = on_event, .on_failed = on_failed};
-    const struct attaching *a = arg;
-    a->handle->handle = janus_handle_new(a->janus->janus, a->handle->plugin, &ops, a->handle);
-    embed_part_add(&a->handle->part);
+    struct mast_janus *j = ((const struct attaching *)arg)->client;
+    struct mast_janus_handle *h = handle_of(p);
+    h->handle = janus_handle_new(j->janus, h->plugin, &ops, h);
+    list_append(&j->handles, &h->of_client);
+    return 0;
 }
 
 int mast_janus_attach(struct mast_janus *j, const char *plugin, mast_janus_event_fn event_fn,
                       void *user, struct mast_janus_handle **ret, struct mast_error *err)
 {
     static const struct embed_part_ops ops = {.stop = stop_now, .drop = drop_handle};
-    struct mast_janus_handle *h = mem_new(struct mast_janus_handle);
-    struct attaching a = {.janus = j, .handle = h};
     *ret = NULL;
+    if (!plugin) {
+        embed_error_out(err,
+                        &(struct error){.code = -EINVAL, .where = "plugin", .text = "is needed"});
+        return -EINVAL;
+    }
+    struct mast_janus_handle *h = mem_new(struct mast_janus_handle);
     embed_part_init(&h->part, j->part.mast, &ops, &j->part.observer);
     h->plugin = mem_strdup(plugin);
+    h->part.name = h->plugin;
     h->on_event = event_fn;
     h->user = user;
     list_init(&h->waits);
-    int r = embed_on_control(j->part.mast, attach, &a, err);
-    if (r < 0) {
-        drop_handle(&h->part);
-        return r;
-    }
-    *ret = h;
-    return 0;
+    list_init(&h->of_client);
+    int r = embed_part_begin(&h->part, attach, &(struct attaching){j}, err);
+    *ret = r == 0 ? h : NULL;
+    return r;
 }
 
 int mast_janus_handle_free(struct mast_janus_handle *h, mast_done_fn done, void *user)
@@ -279,6 +276,10 @@ static void run_ready(struct embed_call *call)
         embed_answer(call, -ENODEV, &h->failed, NULL);
         return;
     }
+    if (list_empty(&h->of_client)) {
+        embed_answer(call, -EAGAIN, &client_gone, NULL);
+        return;
+    }
     call->forget = forget_handle_call;
     list_append(&h->waits, &CONTAINER_OF(call, struct handle_call, call)->node);
 }
@@ -286,18 +287,8 @@ static void run_ready(struct embed_call *call)
 static void on_answered(void *user, const struct janus_result *res)
 {
     struct handle_call *c = user;
-    struct error err = {0};
-    char code[16] = "";
     c->ask = NULL;
-    if (res->code) {
-        snprintf(code, sizeof(code), "%d", res->code);
-    }
-    if (res->r < 0) {
-        error_set(&err, res->r, code, "%s", res->text);
-    }
-    char *data =
-        res->data.len > 0 ? mem_strndup((const char *)res->data.data, res->data.len) : NULL;
-    embed_answer(&c->call, res->r, res->r < 0 ? &err : NULL, data);
+    embed_answer_peer(&c->call, res->r, res->code, res->text, res->data);
 }
 
 static void run_ask(struct embed_call *call)

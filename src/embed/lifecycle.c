@@ -3,6 +3,7 @@
 #include "embed/embed.h"
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -10,11 +11,16 @@
 #include <stdio.h>
 #include <string.h>
 
+LOG_TOPIC(topic, "embed.lifecycle");
+
+/* Of mast_closing.mast: a closer may answer on any thread while the instance goes. */
+static pthread_mutex_t closings_lock = PTHREAD_MUTEX_INITIALIZER;
+
 /* A thing that will be closed; stays until its closer answers. */
 struct mast_closing {
     struct loop_msg msg;
-    struct list node; /* of the lifecycle; alone once it runs */
-    struct mast *mast;
+    struct list node;  /* of the lifecycle; alone once it runs; of the instance when it was left */
+    struct mast *mast; /* NULL: the instance is gone too */
     struct mast_lifecycle *lifecycle; /* NULL: it was freed meanwhile */
     char *resource;
     mast_close_fn close;
@@ -59,6 +65,7 @@ static void note_closed(struct mast_lifecycle *l, const struct mast_closing *t)
     json_put_str(&j, "resource", t->resource);
     json_object_end(&j);
     json_str(&l->j_closed, t->resource);
+    log_info("%s: closed", t->resource);
     embed_event(&l->part, "janus_resource_closed", t->resource, out_str(&o));
 }
 
@@ -70,6 +77,7 @@ static void note_failed(struct mast_lifecycle *l, const struct mast_closing *t)
     json_put_str(&l->j_failed, "resource", t->resource);
     json_put_str(&l->j_failed, "error", text);
     json_object_end(&l->j_failed);
+    log_warn("%s: cannot be closed: %s", t->resource, text);
     embed_error(&l->part, "janus_cleanup", t->resource, text);
 }
 
@@ -94,7 +102,26 @@ void mast_closed(struct mast_closing *closing, int r, const char *text)
     closing->r = r;
     closing->text = text ? mem_strdup(text) : NULL;
     closing->msg.deliver = on_closed;
-    loop_post(closing->mast->control, &closing->msg);
+    pthread_mutex_lock(&closings_lock);
+    bool heard = closing->mast;
+    if (heard) {
+        loop_post(closing->mast->control, &closing->msg);
+    }
+    pthread_mutex_unlock(&closings_lock);
+    if (!heard) {
+        thing_free(closing);
+    }
+}
+
+/* One that has answered before is delivered when the loop is freed, and goes then. */
+void embed_closings_abandon(struct mast *m)
+{
+    pthread_mutex_lock(&closings_lock);
+    LIST_FOREACH_SAFE (it, &m->closings) {
+        LIST_ENTRY(it, struct mast_closing, node)->mast = NULL;
+        list_remove(it);
+    }
+    pthread_mutex_unlock(&closings_lock);
 }
 
 /* ---- one after the other ---- */
@@ -164,9 +191,7 @@ static void drop(struct embed_part *p)
     }
     if (l->running) {
         l->running->lifecycle = NULL;
-        if (p->mast->leaving) {
-            thing_free(l->running); /* whose answer has nowhere to go any more */
-        }
+        list_append(&p->mast->closings, &l->running->node);
     }
     out_done(&l->closed);
     out_done(&l->failed);
@@ -177,11 +202,6 @@ static const struct embed_part_ops ops = {.stop = stop, .drop = drop};
 
 /* ---- the API ---- */
 
-static void add_part(struct loop *l, void *arg)
-{
-    embed_part_add(arg);
-}
-
 int mast_lifecycle_new(struct mast *m, const struct mast_observer *observer,
                        struct mast_lifecycle **ret, struct mast_error *err)
 {
@@ -191,13 +211,9 @@ int mast_lifecycle_new(struct mast *m, const struct mast_observer *observer,
     list_init(&l->things);
     l->j_closed = json_init(&l->closed);
     l->j_failed = json_init(&l->failed);
-    int r = embed_on_control(m, add_part, &l->part, err);
-    if (r < 0) {
-        free(l);
-        return r;
-    }
-    *ret = l;
-    return 0;
+    int r = embed_part_begin(&l->part, NULL, NULL, err);
+    *ret = r == 0 ? l : NULL;
+    return r;
 }
 
 struct add_call {
@@ -224,6 +240,9 @@ static void run_add(struct embed_call *c)
 int mast_lifecycle_add(struct mast_lifecycle *l, const char *resource, mast_close_fn close,
                        void *user)
 {
+    if (!close) {
+        return -EINVAL;
+    }
     struct add_call *a = embed_call_new(&l->part, sizeof(*a), run_add, resource ? resource : "");
     a->close = close;
     a->user = user;

@@ -113,14 +113,24 @@ static struct embed_note *take(struct mast *m)
     return n;
 }
 
+static _Thread_local const struct mast *dispatching;
+
+bool embed_dispatches(const struct mast *m)
+{
+    return dispatching == m;
+}
+
 int mast_dispatch(struct mast *m)
 {
+    const struct mast *outer = dispatching;
     int count = 0;
     struct embed_note *n;
+    dispatching = m;
     while ((n = take(m))) {
         n->run(n);
         note_free(n);
         count++;
     }
+    dispatching = outer;
     return count;
 }

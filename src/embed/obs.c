@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <mast/obs.h>
-#include <stdio.h>
 
 struct mast_obs {
     struct embed_part part;
@@ -17,7 +16,7 @@ struct mast_obs {
     struct tls_context *tls; /* NULL unless secure */
     struct obs *obs;
     bool bridging;               /* a start or stop is under way */
-    bool started;                /* by us */
+    bool started;                /* by us, or it may be: a stop puts back what was changed */
     struct obs_service previous; /* to be put back; type NULL: nothing was changed */
     struct list waits;           /* struct obs_call.node: until OBS has let us in */
 };
@@ -25,6 +24,7 @@ struct mast_obs {
 struct obs_call {
     struct embed_call call;
     struct list node;
+    struct error failed; /* a start, while its changes are put back */
 };
 
 static struct mast_obs *obs_of(struct embed_part *p)
@@ -105,17 +105,17 @@ static void drop(struct embed_part *p)
 
 /* ---- its making ---- */
 
-struct making {
-    struct mast_obs *obs;
-    const struct mast_obs_config *config;
-    struct error err;
-};
-
-static void make(struct loop *l, void *arg)
+static int make(struct embed_part *p, struct loop *l, const void *arg, struct error *err)
 {
     static const struct obs_ops ops = {.on_up = on_up, .on_down = on_down, .on_output = on_output};
-    struct making *k = arg;
-    const struct mast_obs_config *c = k->config;
+    const struct mast_obs_config *c = arg;
+    struct mast_obs *o = obs_of(p);
+    if (c->port < 0 || c->port > 65535) {
+        return error_set(err, -EINVAL, "port", "is 1 to 65535");
+    }
+    if (c->secure && !(o->tls = embed_tls(&c->tls, err))) {
+        return err->code;
+    }
     const struct obs_connection connection = {
         .host = (char *)(c->host ? c->host : "127.0.0.1"),
         .port = c->port ? c->port : 4455,
@@ -123,10 +123,8 @@ static void make(struct loop *l, void *arg)
         .secure = c->secure,
         .timeout_ns = (c->timeout_ms ? c->timeout_ms : 10000) * NS_PER_MS,
     };
-    k->obs->obs = obs_new(l, &connection, k->obs->tls, &ops, k->obs, &k->err);
-    if (k->obs->obs) {
-        embed_part_add(&k->obs->part);
-    }
+    o->obs = obs_new(l, &connection, o->tls, &ops, o, err);
+    return o->obs ? 0 : err->code;
 }
 
 int mast_obs_new(struct mast *m, const struct mast_obs_config *config, struct mast_obs **ret,
@@ -134,31 +132,13 @@ int mast_obs_new(struct mast *m, const struct mast_obs_config *config, struct ma
 {
     static const struct embed_part_ops ops = {.stop = stop, .drop = drop};
     struct mast_obs *o = mem_new(struct mast_obs);
-    struct making k = {.obs = o, .config = config};
-    *ret = NULL;
-    if (config->port < 0 || config->port > 65535) {
-        error_set(&k.err, -EINVAL, "port", "is 1 to 65535");
-        embed_error_out(err, &k.err);
-        free(o);
-        return -EINVAL;
-    }
     embed_part_init(&o->part, m, &ops, &config->observer);
     o->name = mem_strdup(config->name ? config->name : "obs");
+    o->part.name = o->name;
     list_init(&o->waits);
-    o->tls = config->secure ? tls_context_new_client(NULL, NULL, true, &k.err) : NULL;
-    int r = config->secure && !o->tls ? k.err.code : embed_on_control(m, make, &k, err);
-    if (r == 0 && !o->obs) {
-        r = k.err.code < 0 ? k.err.code : -EINVAL;
-    }
-    if (r < 0) {
-        if (k.err.code < 0) {
-            embed_error_out(err, &k.err);
-        }
-        drop(&o->part);
-        return r;
-    }
-    *ret = o;
-    return 0;
+    int r = embed_part_begin(&o->part, make, config, err);
+    *ret = r == 0 ? o : NULL;
+    return r;
 }
 
 int mast_obs_free(struct mast_obs *o, unsigned deadline_ms, mast_done_fn done, void *user)
@@ -202,17 +182,7 @@ static void run_ready(struct embed_call *call)
 
 static void answer(struct obs_call *c, const struct obs_result *res)
 {
-    struct error err = {0};
-    char code[16] = "";
-    if (res->code) {
-        snprintf(code, sizeof(code), "%d", res->code);
-    }
-    if (res->r < 0) {
-        error_set(&err, res->r, code, "%s", res->text);
-    }
-    char *data =
-        res->data.len > 0 ? mem_strndup((const char *)res->data.data, res->data.len) : NULL;
-    embed_answer(&c->call, res->r, res->r < 0 ? &err : NULL, data);
+    embed_answer_peer(&c->call, res->r, res->code, res->text, res->data);
 }
 
 /* Not after obs_free(), which follows at once when the calls of a part that ends were answered. */
@@ -239,16 +209,32 @@ static void bridge_ended(struct mast_obs *o)
     }
 }
 
-static void on_started(void *user, const struct obs_result *res, const struct obs_service *previous)
+/* What a start that failed had changed is put back, or will be by a stop; then the failure is told. */
+static void on_given_back(void *user, const struct obs_result *res)
 {
     struct obs_call *c = user;
     struct mast_obs *o = obs_of(c->call.part);
     if (res->r == 0) {
-        /* What a second start changed is what the first one set: OBS' own are those of before it. */
-        if (previous && !o->previous.type) {
-            model_copy(&obs_service_model, &o->previous, previous);
+        forget_previous(o);
+    }
+    embed_answer(&c->call, c->failed.code, &c->failed, NULL);
+    bridge_ended(o);
+}
+
+static void on_started(void *user, const struct obs_result *res, const struct obs_service *previous)
+{
+    struct obs_call *c = user;
+    struct mast_obs *o = obs_of(c->call.part);
+    /* What a second start changed is what the first one set: OBS' own are those of before it. */
+    if (previous && !o->previous.type) {
+        model_copy(&obs_service_model, &o->previous, previous);
+    }
+    o->started = o->started || res->r == 0 || previous;
+    if (res->r < 0 && previous) {
+        error_set(&c->failed, res->r, "", "%s", res->text);
+        if (obs_stream_stop(o->obs, &o->previous, 0, on_given_back, c)) {
+            return;
         }
-        o->started = true;
     }
     answer(c, res);
     bridge_ended(o);

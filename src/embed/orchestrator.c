@@ -37,6 +37,58 @@ static bool is_state(const char *type, const char *state)
            strcmp(type + sizeof(prefix) - 1, state) == 0;
 }
 
+/* ---- numbers: those of `mast serve`'s /metrics page ---- */
+
+static void gauge_states(struct mast_orchestrator *o, const struct broadcasts_counts *now)
+{
+    for (int i = 0; i < BROADCAST_STATE_N; i++) {
+        if (now->states[i] != o->told.states[i] || !o->told_once) {
+            embed_metric(&o->part, MAST_METRIC_GAUGE, "mast_broadcasts", "state",
+                         model_enum_name(broadcast_state_names, i), now->states[i]);
+        }
+    }
+}
+
+static void tell_one(struct mast_orchestrator *o, enum mast_metric_type type, const char *name,
+                     uint64_t now, uint64_t told)
+{
+    if (now != told || !o->told_once) {
+        embed_metric(&o->part, type, name, NULL, NULL, (double)now);
+    }
+}
+
+/* Once a pass, however many events were in it. */
+static void on_count(struct loop_task *t)
+{
+    struct mast_orchestrator *o = CONTAINER_OF(t, struct mast_orchestrator, count);
+    const struct broadcasts_counts *told = &o->told;
+    struct broadcasts_counts now;
+    broadcasts_count(o->broadcasts, &now);
+    gauge_states(o, &now);
+    tell_one(o, MAST_METRIC_GAUGE, "mast_broadcast_debts", now.debts, told->debts);
+    tell_one(o, MAST_METRIC_COUNTER, "mast_broadcasts_started_total", now.started, told->started);
+    tell_one(o, MAST_METRIC_COUNTER, "mast_broadcasts_failed_total", now.failed, told->failed);
+    tell_one(o, MAST_METRIC_COUNTER, "mast_broadcasts_healed_total", now.healed, told->healed);
+    o->told = now;
+    o->told_once = true;
+}
+
+static void tell_numbers(struct mast_orchestrator *o, const char *id, const char *state)
+{
+    struct broadcast *b = broadcasts_find(o->broadcasts, id);
+    if (!o->part.observer.on_metric) {
+        return;
+    }
+    loop_defer(o->part.mast->control, LOOP_STAGE_NOTIFY, &o->count);
+    const struct broadcast_result *res =
+        b && strcmp(state, "running") == 0 ? broadcast_result(b) : NULL;
+    /* The first time that it runs. */
+    if (res && res->started_at == res->changed_at) {
+        embed_metric(&o->part, MAST_METRIC_TIMING, "mast_broadcast_start_seconds", NULL, NULL,
+                     (double)(res->started_at - res->created_at) / 1e9);
+    }
+}
+
 static void on_event(void *user, const char *type, const char *id, const char *text)
 {
     struct mast_orchestrator *o = user;
@@ -48,6 +100,7 @@ static void on_event(void *user, const char *type, const char *id, const char *t
         embed_state(&o->part, id, state, text_of(data, "reason"));
     }
     embed_event(&o->part, type, id, text);
+    tell_numbers(o, id, state);
     json_decref(data);
 }
 
@@ -79,6 +132,7 @@ static void stop(struct embed_part *p, unsigned deadline_ms)
 static void drop(struct embed_part *p)
 {
     struct mast_orchestrator *o = CONTAINER_OF(p, struct mast_orchestrator, part);
+    loop_task_cancel(&o->count);
     o->broadcasts = broadcasts_free(o->broadcasts);
     o->janus = janus_servers_free(o->janus);
     if (o->store) {
@@ -86,7 +140,10 @@ static void drop(struct embed_part *p)
     }
     o->ring = seal_ring_free(o->ring);
     o->tls = tls_context_free(o->tls);
-    free(o->backends);
+    for (size_t i = 0; i < o->n_servers; i++) {
+        tls_context_free(o->servers[i].tls);
+    }
+    free(o->servers);
     free(o);
 }
 
@@ -137,38 +194,34 @@ static int take_servers(const struct mast_orchestrator_config *config,
 }
 
 struct making {
-    struct mast *mast;
     const struct mast_orchestrator_config *config;
     const struct janus_server_config *servers;
-    struct mast_orchestrator *made;
 };
 
-/* Servers whose session is the embedder's. */
-static void back(const struct making *k)
+/* Servers whose session is the embedder's, or whose certificate is trusted otherwise. */
+static void fit_servers(struct mast_orchestrator *o, const struct making *k)
 {
-    const struct mast_orchestrator_config *c = k->config;
-    struct mast_orchestrator *o = k->made;
-    o->backends = mem_new_array(struct embed_backend, c->n_janus + 1);
-    for (size_t i = 0; i < c->n_janus; i++) {
-        struct embed_backend *b = &o->backends[i];
-        *b = (struct embed_backend){
-            .mast = k->mast, .theirs = c->janus[i].backend, .user = c->janus[i].backend_user};
-        if (b->theirs) {
-            (void)janus_servers_back(o->janus, k->servers[i].name, &embed_backend_source, b);
+    for (size_t i = 0; i < o->n_servers; i++) {
+        const struct mast_janus_server *from = &k->config->janus[i];
+        struct embed_server *s = &o->servers[i];
+        s->backend = (struct embed_backend){
+            .mast = o->part.mast, .theirs = from->backend, .user = from->backend_user};
+        if (from->backend) {
+            (void)janus_servers_back(o->janus, k->servers[i].name, &embed_backend_source,
+                                     &s->backend);
         }
+        (void)janus_servers_trust(o->janus, k->servers[i].name, s->tls);
     }
 }
 
-static void make(struct loop *l, void *arg)
+static int make(struct embed_part *p, struct loop *l, const void *arg, struct error *err)
 {
-    struct making *k = arg;
-    struct mast *m = k->mast;
-    struct mast_orchestrator *o = k->made;
-    embed_part_init(&o->part, m, &part_ops, &k->config->observer);
-    o->suspend = k->config->suspend && o->store;
-    o->janus = janus_servers_new(l, k->servers, k->config->n_janus);
+    const struct making *k = arg;
+    struct mast_orchestrator *o = CONTAINER_OF(p, struct mast_orchestrator, part);
+    struct mast *m = p->mast;
+    o->janus = janus_servers_new(l, k->servers, o->n_servers);
     janus_servers_secure(o->janus, o->tls);
-    back(k);
+    fit_servers(o, k);
     const struct broadcasts_config config = {
         .control = l,
         .store = o->store,
@@ -183,7 +236,7 @@ static void make(struct loop *l, void *arg)
         .keep = k->config->keep,
     };
     o->broadcasts = broadcasts_new(&config);
-    embed_part_add(&o->part);
+    return 0;
 }
 
 static void on_loaded(void *user, int r, const struct error *err)
@@ -197,23 +250,34 @@ static void run_load(struct embed_call *c)
     broadcasts_load_begin(o->broadcasts, on_loaded, c);
 }
 
-static int open_state(struct mast_orchestrator *o, const char *dir, struct error *err)
+static int open_tls(struct mast_orchestrator *o, const struct mast_orchestrator_config *config,
+                    struct error *err)
 {
+    o->n_servers = config->n_janus;
+    o->servers = mem_new_array(struct embed_server, o->n_servers + 1);
+    o->tls = embed_tls(&config->tls, err);
+    for (size_t i = 0; o->tls && i < o->n_servers; i++) {
+        const struct mast_tls *own = &config->janus[i].tls;
+        if ((own->ca_file || own->insecure) && !(o->servers[i].tls = embed_tls(own, err))) {
+            return err->code;
+        }
+    }
+    return o->tls ? 0 : err->code;
+}
+
+static int open_state(struct mast_orchestrator *o, const struct mast_orchestrator_config *config,
+                      struct error *err)
+{
+    const char *dir = config->state_dir;
+    if (!dir) {
+        return 0;
+    }
     if (loop_current()) {
         return error_set(err, -EDEADLK, "state_dir", "a thread of libmast cannot wait for it");
     }
+    o->suspend = config->suspend;
     int r = store_open(&(struct store_config){.dir = dir}, &o->store, err);
     return r == 0 ? seal_ring_open(dir, &o->ring, err) : r;
-}
-
-static void discard(struct mast_orchestrator *o)
-{
-    if (o->store) {
-        store_close(o->store);
-    }
-    seal_ring_free(o->ring);
-    tls_context_free(o->tls);
-    free(o);
 }
 
 static int load(struct mast_orchestrator *o, struct mast_error *err)
@@ -245,26 +309,18 @@ int mast_orchestrator_new(struct mast *m, const struct mast_orchestrator_config 
     _cleanup_free_ struct janus_server_config *servers =
         mem_new_array(struct janus_server_config, MAX(config->n_janus, (size_t)1));
     struct mast_orchestrator *o = mem_new(struct mast_orchestrator);
-    struct making k = {.mast = m, .config = config, .servers = servers, .made = o};
+    embed_part_init(&o->part, m, &part_ops, &config->observer);
+    loop_task_init(&o->count, on_count);
     int r = take_servers(config, servers, &why);
-    if (r == 0) {
-        o->tls = tls_context_new_client(NULL, NULL, true, &why);
-        r = o->tls ? 0 : why.code;
-    }
-    if (r == 0 && config->state_dir) {
-        r = open_state(o, config->state_dir, &why);
-    }
+    r = r == 0 ? open_tls(o, config, &why) : r;
+    r = r == 0 ? open_state(o, config, &why) : r;
     if (r < 0) {
         embed_error_out(err, &why);
-        discard(o);
+        drop(&o->part);
         return r;
     }
-    r = embed_on_control(m, make, &k, err);
-    if (r < 0) {
-        discard(o);
-        return r;
-    }
-    r = o->store ? load(o, err) : 0;
+    r = embed_part_begin(&o->part, make, &(struct making){config, servers}, err);
+    r = r == 0 && o->store ? load(o, err) : r;
     if (r < 0) {
         return r;
     }

@@ -3,21 +3,18 @@
 #include "embed/embed.h"
 
 #include "base/mem.h"
+#include "io/tls.h"
 
 #include <errno.h>
+#include <string.h>
 
-int embed_on_control(struct mast *m, void (*fn)(struct loop *l, void *arg), void *arg,
-                     struct mast_error *err)
-{
-    struct error why;
-    if (loop_current() && !loop_is_current(m->control)) {
-        error_set(&why, -EDEADLK, "", "a thread of libmast cannot wait for another");
-        embed_error_out(err, &why);
-        return -EDEADLK;
-    }
-    loop_call_wait(m->control, fn, arg);
-    return 0;
-}
+/* How often observers were told something of this name. Names are ours, not peers': there are few. */
+struct counted {
+    struct list node;
+    uint64_t n;
+    const char *family;
+    char name[];
+};
 
 static void cancel_calls(struct embed_part *p)
 {
@@ -31,6 +28,15 @@ static void cancel_calls(struct embed_part *p)
     }
 }
 
+static void drop(struct embed_part *p)
+{
+    LIST_FOREACH_SAFE (it, &p->counted) {
+        list_remove(it);
+        free(LIST_ENTRY(it, struct counted, node));
+    }
+    p->ops->drop(p);
+}
+
 static void end(struct loop_task *t)
 {
     struct embed_part *p = CONTAINER_OF(t, struct embed_part, end);
@@ -42,7 +48,7 @@ static void end(struct loop_task *t)
     p->deadline = loop_timer_free(p->deadline);
     embed_notes_forget(m, p);
     list_remove(&p->node);
-    p->ops->drop(p);
+    drop(p);
     if (freeing) {
         freeing->part = &ghost;
         embed_answer(freeing, how.code, how.code < 0 ? &how : NULL, NULL);
@@ -60,13 +66,49 @@ void embed_part_init(struct embed_part *p, struct mast *m, const struct embed_pa
     p->ops = ops;
     p->observer = observer ? *observer : (struct mast_observer){0};
     list_init(&p->node);
+    p->name = "";
     list_init(&p->calls);
+    list_init(&p->counted);
     loop_task_init(&p->end, end);
 }
 
-void embed_part_add(struct embed_part *p)
+struct beginning {
+    struct embed_part *part;
+    embed_make_fn make;
+    const void *config;
+    int r;
+    struct error err;
+};
+
+static void begin(struct loop *l, void *arg)
 {
-    list_append(&p->mast->parts, &p->node);
+    struct beginning *b = arg;
+    b->r = b->make ? b->make(b->part, l, b->config, &b->err) : 0;
+    if (b->r == 0) {
+        list_append(&b->part->mast->parts, &b->part->node);
+    }
+}
+
+int embed_part_begin(struct embed_part *p, embed_make_fn make, const void *config,
+                     struct mast_error *err)
+{
+    struct loop *control = p->mast->control;
+    struct beginning b = {.part = p, .make = make, .config = config};
+    if (loop_current() && !loop_is_current(control)) {
+        b.r = error_set(&b.err, -EDEADLK, "", "a thread of libmast cannot wait for another");
+    } else {
+        loop_call_wait(control, begin, &b);
+    }
+    if (b.r < 0) {
+        embed_error_out(err, &b.err);
+        drop(p);
+    }
+    return b.r;
+}
+
+struct tls_context *embed_tls(const struct mast_tls *trust, struct error *err)
+{
+    return tls_context_new_client(trust->ca_file, NULL, !trust->insecure, err);
 }
 
 static void on_deadline(void *user)
@@ -149,18 +191,65 @@ static void tell(struct embed_part *p, void (*fn)(void), const char *a, const ch
     }
 }
 
+static void run_metric(const struct embed_note *n)
+{
+    const struct mast_metric metric = {.type = (enum mast_metric_type)n->r,
+                                       .name = n->text[0],
+                                       .resource = n->text[1],
+                                       .label = n->text[2],
+                                       .label_value = n->text[3],
+                                       .value = n->value};
+    ((void (*)(void *, const struct mast_metric *))n->fn)(n->user, &metric);
+}
+
+void embed_metric(struct embed_part *p, enum mast_metric_type type, const char *name,
+                  const char *label, const char *label_value, double value)
+{
+    if (p->observer.on_metric) {
+        embed_tell(p->mast, &(struct embed_note){.run = run_metric,
+                                                 .fn = (void (*)(void))p->observer.on_metric,
+                                                 .user = p->observer.user,
+                                                 .r = (int)type,
+                                                 .value = value,
+                                                 .text = {name, p->name, label ? label : "",
+                                                          label ? label_value : ""},
+                                                 .part = p,
+                                                 .event = true});
+    }
+}
+
+static void count(struct embed_part *p, const char *family, const char *label, const char *name)
+{
+    struct counted *c = NULL;
+    LIST_FOREACH (it, &p->counted) {
+        struct counted *i = LIST_ENTRY(it, struct counted, node);
+        c = strcmp(i->family, family) == 0 && strcmp(i->name, name) == 0 ? i : c;
+    }
+    if (!c) {
+        c = mem_zalloc(sizeof(*c) + strlen(name) + 1);
+        c->family = family;
+        strcpy(c->name, name);
+        list_init(&c->node);
+        list_append(&p->counted, &c->node);
+    }
+    embed_metric(p, MAST_METRIC_COUNTER, family, label, name, (double)++c->n);
+}
+
 /* The three have the same type but for the names of what they are given. */
 void embed_event(struct embed_part *p, const char *type, const char *resource, const char *data)
 {
     tell(p, (void (*)(void))p->observer.on_event, type, resource, data);
+    count(p, "mast_events_total", "type", type);
 }
 
 void embed_state(struct embed_part *p, const char *resource, const char *state, const char *reason)
 {
     tell(p, (void (*)(void))p->observer.on_state_change, resource, state, reason);
+    count(p, "mast_state_changes_total", "state", state);
 }
 
 void embed_error(struct embed_part *p, const char *phase, const char *resource, const char *text)
 {
     tell(p, (void (*)(void))p->observer.on_error, phase, resource, text);
+    count(p, "mast_errors_total", "phase", phase);
 }

@@ -117,17 +117,12 @@ static const struct embed_child_kind kind = {.phase = "process",
 
 /* ---- the API ---- */
 
-struct making {
-    struct mast_process *process;
-    const struct mast_process_config *config;
-};
-
-static void make(struct loop *l, void *arg)
+static int make(struct embed_part *part, struct loop *l, const void *config, struct error *err)
 {
-    const struct making *k = arg;
-    const struct mast_process_config *c = k->config;
+    struct mast_process *p = CONTAINER_OF(part, struct mast_process, child.part);
+    const struct mast_process_config *c = config;
     const struct supervisor_config sc = {
-        .name = k->process->child.name,
+        .name = p->child.name,
         .backoff_initial_ms = c->backoff_ms,
         .backoff_max_ms = c->backoff_max_ms,
         .healthy_ms = c->healthy_ms,
@@ -136,8 +131,8 @@ static void make(struct loop *l, void *arg)
         .grace_ms = c->grace_ms,
         .check_ms = c->check_ms ? c->check_ms : 5000,
     };
-    k->process->supervisor = supervisor_new(l, &sc, &ops, k->process);
-    embed_part_add(&k->process->child.part);
+    p->supervisor = supervisor_new(l, &sc, &ops, p);
+    return 0;
 }
 
 static int check_config(const struct mast_process_config *c, struct mast_error *err)
@@ -171,14 +166,9 @@ int mast_process_new(struct mast *m, const struct mast_process_config *config,
     p->argv = copy_list(config->argv);
     p->env = copy_list(config->env);
     p->dir = config->dir ? mem_strdup(config->dir) : NULL;
-    struct making k = {.process = p, .config = config};
-    r = embed_on_control(m, make, &k, err);
-    if (r < 0) {
-        p->child.part.ops->drop(&p->child.part);
-        return r;
-    }
-    *ret = p;
-    return 0;
+    r = embed_part_begin(&p->child.part, make, config, err);
+    *ret = r == 0 ? p : NULL;
+    return r;
 }
 
 int mast_process_free(struct mast_process *p, unsigned deadline_ms, mast_done_fn done, void *user)

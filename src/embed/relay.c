@@ -30,6 +30,9 @@ static int check_spec(enum mast_relay_kind kind, const struct mast_relay_spec *s
     if (kind != MAST_RELAY_FFMPEG && kind != MAST_RELAY_GSTREAMER) {
         return error_set(err, -EINVAL, "kind", "there is no such relay");
     }
+    if ((unsigned)s->input > MAST_RELAY_TEST) {
+        return error_set(err, -EINVAL, "input", "there is no such input");
+    }
     if (kind == MAST_RELAY_GSTREAMER && s->input == MAST_RELAY_FILE) {
         return error_set(err, -EINVAL, "input", "files are for ffmpeg");
     }
@@ -44,6 +47,10 @@ static int check_spec(enum mast_relay_kind kind, const struct mast_relay_spec *s
         bool fits = o->port > 0 && o->port <= 65535 && o->pt >= 0 && o->pt <= 127 && o->codec;
         if (!fits) {
             return error_set(err, -EINVAL, "outputs", "%u: needs codec, port and pt", i);
+        }
+        if (strlen(o->codec) >= sizeof(((struct ffmpeg_output *)0)->codec) ||
+            (o->host && strlen(o->host) >= sizeof(((struct ffmpeg_output *)0)->host))) {
+            return error_set(err, -EINVAL, "outputs", "%u: codec or host is too long", i);
         }
     }
     return 0;
@@ -240,61 +247,52 @@ static void on_line(void *user, const char *line)
     embed_child_line(&((struct mast_relay *)user)->child, line);
 }
 
+static void on_progress(void *user, const struct ffmpeg_progress *p)
+{
+    struct embed_part *part = &((struct mast_relay *)user)->child.part;
+    embed_metric(part, MAST_METRIC_GAUGE, "mast_relay_fps", NULL, NULL, p->fps);
+    embed_metric(part, MAST_METRIC_GAUGE, "mast_relay_speed", NULL, NULL, p->speed);
+}
+
 /* ---- the API ---- */
 
-struct making {
-    struct mast_relay *relay;
-    const struct mast_relay_config *config;
-    struct error err;
-};
-
-static void make(struct loop *l, void *arg)
+static int make(struct embed_part *part, struct loop *l, const void *arg, struct error *err)
 {
-    static const struct ffmpeg_relay_ops ffmpeg_ops = {.on_state = on_state, .on_line = on_line};
+    static const struct ffmpeg_relay_ops ffmpeg_ops = {
+        .on_state = on_state, .on_progress = on_progress, .on_line = on_line};
     static const struct gstreamer_relay_ops gstreamer_ops = {.on_state = on_state,
                                                              .on_line = on_line};
-    struct making *k = arg;
-    struct mast_relay *r = k->relay;
+    const struct mast_relay_config *c = arg;
+    struct mast_relay *r = CONTAINER_OF(part, struct mast_relay, child.part);
     const char *name = r->child.name;
-    if (k->config->kind == MAST_RELAY_FFMPEG) {
-        const struct ffmpeg_spec s = ffmpeg_spec(&k->config->spec);
-        r->ffmpeg = ffmpeg_relay_new(l, name, &s, k->config->stall_ms, &ffmpeg_ops, r, &k->err);
+    if (c->kind == MAST_RELAY_FFMPEG) {
+        const struct ffmpeg_spec s = ffmpeg_spec(&c->spec);
+        r->ffmpeg = ffmpeg_relay_new(l, name, &s, c->stall_ms, &ffmpeg_ops, r, err);
     } else {
-        const struct gstreamer_spec s = gstreamer_spec(&k->config->spec);
-        r->gstreamer =
-            gstreamer_relay_new(l, name, &s, k->config->stall_ms, &gstreamer_ops, r, &k->err);
+        const struct gstreamer_spec s = gstreamer_spec(&c->spec);
+        r->gstreamer = gstreamer_relay_new(l, name, &s, c->stall_ms, &gstreamer_ops, r, err);
     }
-    if (r->ffmpeg || r->gstreamer) {
-        embed_part_add(&r->child.part);
-    }
+    return r->ffmpeg || r->gstreamer ? 0 : err->code;
 }
 
 int mast_relay_new(struct mast *m, const struct mast_relay_config *config, struct mast_relay **ret,
                    struct mast_error *err)
 {
-    struct making k = {.config = config};
+    struct error why = {0};
     *ret = NULL;
-    int r = check_spec(config->kind, &config->spec, &k.err);
+    int r = check_spec(config->kind, &config->spec, &why);
     if (r < 0) {
-        embed_error_out(err, &k.err);
+        embed_error_out(err, &why);
         return r;
     }
-    k.relay = mem_new(struct mast_relay);
-    embed_child_init(&k.relay->child, m, &kind_of_child, config->name ? config->name : "relay",
+    struct mast_relay *relay = mem_new(struct mast_relay);
+    embed_child_init(&relay->child, m, &kind_of_child, config->name ? config->name : "relay",
                      &config->observer);
-    k.relay->child.on_line = config->on_line;
-    k.relay->child.user = config->user;
-    r = embed_on_control(m, make, &k, err);
-    if (r == 0 && !k.relay->ffmpeg && !k.relay->gstreamer) {
-        embed_error_out(err, &k.err);
-        r = k.err.code < 0 ? k.err.code : -EINVAL;
-    }
-    if (r < 0) {
-        k.relay->child.part.ops->drop(&k.relay->child.part);
-        return r;
-    }
-    *ret = k.relay;
-    return 0;
+    relay->child.on_line = config->on_line;
+    relay->child.user = config->user;
+    r = embed_part_begin(&relay->child.part, make, config, err);
+    *ret = r == 0 ? relay : NULL;
+    return r;
 }
 
 int mast_relay_free(struct mast_relay *r, unsigned deadline_ms, mast_done_fn done, void *user)

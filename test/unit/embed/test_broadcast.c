@@ -5,6 +5,7 @@
 #include "../await.h"
 #include "../peer/real_janus.h"
 #include "base/mem.h"
+#include "heard.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -21,43 +22,8 @@ struct world {
     struct real_janus *real;
     struct mast *mast;
     struct mast_orchestrator *orchestrator;
-    pthread_mutex_t lock;
-    char heard[4096];
+    struct heard heard;
 };
-
-static void hear(struct world *w, const char *a, const char *b)
-{
-    pthread_mutex_lock(&w->lock);
-    size_t n = strlen(w->heard);
-    snprintf(w->heard + n, sizeof(w->heard) - n, "%s:%s ", a, b);
-    pthread_mutex_unlock(&w->lock);
-}
-
-static bool has_heard(struct world *w, const char *what)
-{
-    pthread_mutex_lock(&w->lock);
-    bool found = strstr(w->heard, what) != NULL;
-    pthread_mutex_unlock(&w->lock);
-    return found;
-}
-
-static void on_state(void *user, const char *resource, const char *state, const char *reason)
-{
-    hear(user, resource, state);
-}
-
-static void on_event(void *user, const char *type, const char *resource, const char *data)
-{
-    json_t *v = json_loads(data, 0, NULL);
-    assert_true(json_is_object(v));
-    json_decref(v);
-    hear(user, "event", type);
-}
-
-static void on_error(void *user, const char *phase, const char *resource, const char *text)
-{
-    hear(user, "error", phase);
-}
 
 static void open_orchestrator(struct world *w, const char *state_dir, bool suspend)
 {
@@ -70,10 +36,7 @@ static void open_orchestrator(struct world *w, const char *state_dir, bool suspe
         .n_janus = 1,
         .state_dir = state_dir,
         .suspend = suspend,
-        .observer = {.user = w,
-                     .on_state_change = on_state,
-                     .on_event = on_event,
-                     .on_error = on_error},
+        .observer = heard_observer(&w->heard),
     };
     struct mast_error err = {0};
     if (mast_orchestrator_new(w->mast, &config, &w->orchestrator, &err) < 0) {
@@ -84,7 +47,7 @@ static void open_orchestrator(struct world *w, const char *state_dir, bool suspe
 static struct world *world_new(bool queue)
 {
     struct world *w = mem_new(struct world);
-    pthread_mutex_init(&w->lock, NULL);
+    heard_init(&w->heard);
     w->l = loop_new("test", LOOP_CONTROL);
     w->real = real_janus_start(w->l);
     w->mast = mast_new(&(struct mast_config){.queue = queue});
@@ -97,7 +60,7 @@ static void world_free(struct world *w)
     assert_int_equal(mast_free(w->mast), 0);
     real_janus_stop(w->real);
     loop_free(w->l);
-    pthread_mutex_destroy(&w->lock);
+    heard_done(&w->heard);
     free(w);
 }
 
@@ -161,11 +124,20 @@ static void test_start_look_and_stop(void **state)
     assert_int_equal(mast_broadcast_stop_wait(w->orchestrator, "one", &text, &err), 0);
     assert_member(text, "state", "stopped");
     free(text);
-    assert_true(has_heard(w, "one:starting "));
-    assert_true(has_heard(w, "one:running "));
-    assert_true(has_heard(w, "event:broadcast_running "));
-    assert_true(has_heard(w, "event:janus_resource_closed"));
-    assert_true(has_heard(w, "one:stopped"));
+    assert_true(has_heard(&w->heard, "one:starting "));
+    assert_true(has_heard(&w->heard, "one:running "));
+    assert_true(has_heard(&w->heard, "event:broadcast_running:one "));
+    assert_true(has_heard(&w->heard, "event:janus_resource_closed:one "));
+    assert_true(has_heard(&w->heard, "one:stopped"));
+    /* Every event was counted by its name; the gauges are those of the /metrics page. */
+    assert_true(heard_metric(&w->heard, " mast_events_total broadcast_running") == 2);
+    assert_true(heard_metric(&w->heard, " mast_state_changes_total running") == 2);
+    assert_true(heard_metric(&w->heard, " mast_events_total janus_resource_closed") >= 2);
+    assert_true(heard_metric(&w->heard, " mast_broadcast_start_seconds ") > 0);
+    WAIT_UNTIL(heard_metric(&w->heard, " mast_broadcasts stopped") == 1);
+    assert_true(heard_metric(&w->heard, " mast_broadcasts running") == 0);
+    assert_true(heard_metric(&w->heard, " mast_broadcasts_started_total ") == 1);
+    assert_true(heard_metric(&w->heard, " mast_broadcast_debts ") == 0);
     assert_int_equal(mast_broadcast_forget_wait(w->orchestrator, "one", NULL), 0);
     assert_int_equal(mast_broadcast_result_wait(w->orchestrator, "one", NULL, NULL), -ENOENT);
     world_free(w);
@@ -184,7 +156,10 @@ static void test_a_failed_start_says_whose_words(void **state)
     assert_non_null(strstr(err.text, "mountpoint"));
     assert_member(result, "state", "failed");
     free(result);
-    assert_true(has_heard(w, "error:start"));
+    assert_true(has_heard(&w->heard, "error:start:mountpoint: "));
+    assert_true(heard_metric(&w->heard, " mast_errors_total start") == 1);
+    assert_true(heard_metric(&w->heard, " mast_events_total broadcast_error") == 1);
+    WAIT_UNTIL(heard_metric(&w->heard, " mast_broadcasts_failed_total ") == 1);
     world_free(w);
 }
 
@@ -240,8 +215,8 @@ static void test_free_stops_what_runs(void **state)
     if (mast_orchestrator_free_wait(w->orchestrator, 0, &err) < 0) {
         fail_msg("%s", err.text);
     }
-    assert_true(has_heard(w, "one:stopped"));
-    assert_true(has_heard(w, "two:stopped"));
+    assert_true(has_heard(&w->heard, "one:stopped"));
+    assert_true(has_heard(&w->heard, "two:stopped"));
     open_orchestrator(w, NULL, false);
     start(w, "three", 9001);
     start(w, "four", 9002);
@@ -263,7 +238,7 @@ static void test_free_tells_what_it_could_not_undo(void **state)
     int r = mast_orchestrator_free_wait(w->orchestrator, 1500, &err);
     assert_true(r == -ETIMEDOUT || r == -EREMOTEIO);
     assert_true(err.text[0] != '\0');
-    assert_true(has_heard(w, "error:janus_cleanup") || r == -ETIMEDOUT);
+    assert_true(has_heard(&w->heard, "error:janus_cleanup") || r == -ETIMEDOUT);
     real_janus_again(w->real);
     assert_int_equal(mast_free(w->mast), r);
     w->mast = mast_new(NULL);
@@ -314,9 +289,9 @@ static void test_a_folder_brings_it_back(void **state)
     assert_int_equal(mast_orchestrator_new(w->mast, &same, &second, &err), -EBUSY);
     assert_null(second);
     assert_int_equal(mast_orchestrator_free_wait(w->orchestrator, 0, NULL), 0);
-    w->heard[0] = '\0';
+    heard_forget(&w->heard);
     open_orchestrator(w, dir, false);
-    WAIT_UNTIL(has_heard(w, "one:running"));
+    WAIT_UNTIL(has_heard(&w->heard, "one:running"));
     assert_int_equal(mast_broadcast_stop_wait(w->orchestrator, "one", NULL, NULL), 0);
     world_free(w);
     snprintf(command, sizeof(command), "rm -r %s", dir);
@@ -351,7 +326,7 @@ static void test_an_application_with_a_loop_of_its_own(void **state)
     }
     assert_int_equal(q.r, 0);
     assert_true(pthread_equal(q.thread, pthread_self()));
-    assert_true(has_heard(w, "one:running"));
+    assert_true(has_heard(&w->heard, "one:running"));
     mast_orchestrator_free(w->orchestrator, 0, on_answer, &q);
     while (q.answers == 1) {
         assert_int_equal(poll(&p, 1, AWAIT_MAX_MS), 1);

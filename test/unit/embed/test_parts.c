@@ -4,6 +4,7 @@
 
 #include "../await.h"
 #include "base/mem.h"
+#include "heard.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -16,46 +17,14 @@
 
 struct world {
     struct mast *mast;
-    pthread_mutex_t lock;
-    char heard[4096];
+    struct heard heard;
     atomic_int sick;
 };
-
-static void hear(struct world *w, const char *a, const char *b)
-{
-    pthread_mutex_lock(&w->lock);
-    size_t n = strlen(w->heard);
-    snprintf(w->heard + n, sizeof(w->heard) - n, "%s:%s ", a, b);
-    pthread_mutex_unlock(&w->lock);
-}
-
-static bool has_heard(struct world *w, const char *what)
-{
-    pthread_mutex_lock(&w->lock);
-    bool found = strstr(w->heard, what) != NULL;
-    pthread_mutex_unlock(&w->lock);
-    return found;
-}
-
-static void on_state(void *user, const char *resource, const char *state, const char *reason)
-{
-    hear(user, resource, state);
-}
-
-static void on_event(void *user, const char *type, const char *resource, const char *data)
-{
-    hear(user, type, resource);
-}
-
-static void on_error(void *user, const char *phase, const char *resource, const char *text)
-{
-    hear(user, phase, text);
-}
 
 static struct world *world_new(void)
 {
     struct world *w = mem_new(struct world);
-    pthread_mutex_init(&w->lock, NULL);
+    heard_init(&w->heard);
     w->mast = mast_new(NULL);
     assert_non_null(w->mast);
     return w;
@@ -64,21 +33,15 @@ static struct world *world_new(void)
 static void world_free(struct world *w)
 {
     assert_int_equal(mast_free(w->mast), 0);
-    pthread_mutex_destroy(&w->lock);
+    heard_done(&w->heard);
     free(w);
-}
-
-static struct mast_observer observer(struct world *w)
-{
-    return (struct mast_observer){
-        .user = w, .on_state_change = on_state, .on_event = on_event, .on_error = on_error};
 }
 
 /* ---- a process ---- */
 
 static void on_line(void *user, const char *line)
 {
-    hear(user, "line", line);
+    hear(&((struct world *)user)->heard, "line", line);
 }
 
 static const char *check(void *user)
@@ -104,7 +67,7 @@ static struct mast_process *process(struct world *w, const char *script, unsigne
                                                .user = w,
                                                .check = check,
                                                .on_line = on_line,
-                                               .observer = observer(w)};
+                                               .observer = heard_observer(&w->heard)};
     if (mast_process_new(w->mast, &config, &p, &err) < 0) {
         fail_msg("%s: %s", err.where, err.text);
     }
@@ -141,19 +104,24 @@ static void test_a_process_is_kept_running(void **state)
     assert_int_equal(pid_of(p), 0);
     assert_int_equal(mast_process_start_wait(p, &err), 0);
     assert_int_equal(mast_process_start_wait(p, &err), 0); /* it runs */
-    WAIT_UNTIL(has_heard(w, "line:hello "));
+    WAIT_UNTIL(has_heard(&w->heard, "line:hello "));
     int first = pid_of(p);
     assert_true(first > 0);
     assert_int_equal(kill(first, SIGKILL), 0);
     WAIT_UNTIL(is_another(p, first));
-    assert_true(has_heard(w, "process:killed by SIGKILL"));
-    assert_true(has_heard(w, "it:backoff "));
+    assert_true(has_heard(&w->heard, "error:process:killed by SIGKILL"));
+    assert_true(has_heard(&w->heard, "it:backoff "));
     /* The health check. */
     int second = pid_of(p);
     atomic_store(&w->sick, 1);
     WAIT_UNTIL(is_another(p, second));
-    assert_true(has_heard(w, "it looks pale"));
+    assert_true(has_heard(&w->heard, "it looks pale"));
     int third = pid_of(p);
+    /* The same as numbers. */
+    WAIT_UNTIL(heard_metric(&w->heard, "it mast_state_changes_total running") == 3);
+    assert_true(heard_metric(&w->heard, "it mast_state_changes_total backoff") == 2);
+    assert_true(heard_metric(&w->heard, "it mast_errors_total process") == 2);
+    assert_true(heard_metric(&w->heard, "it mast_errors_total relay") == -1);
     assert_int_equal(mast_process_restart_wait(p, &err), 0);
     assert_int_not_equal(pid_of(p), third);
     int last = pid_of(p);
@@ -173,7 +141,8 @@ static void test_a_process_that_fails(void **state)
     struct mast_error err = {0};
     struct mast_process *none = NULL;
     const char *const missing[] = {"/no/such/program", NULL};
-    const struct mast_process_config config = {.argv = missing, .observer = observer(w)};
+    const struct mast_process_config config = {.argv = missing,
+                                               .observer = heard_observer(&w->heard)};
     assert_int_equal(mast_process_new(w->mast, &(struct mast_process_config){0}, &none, &err),
                      -EINVAL);
     assert_string_equal(err.where, "argv");
@@ -182,8 +151,8 @@ static void test_a_process_that_fails(void **state)
     assert_non_null(strstr(err.text, "/no/such/program: not found"));
     struct mast_process *p = process(w, "exit 3", 2);
     (void)mast_process_start_wait(p, NULL);
-    WAIT_UNTIL(has_heard(w, "it:failed "));
-    assert_true(has_heard(w, "ended with code 3"));
+    WAIT_UNTIL(has_heard(&w->heard, "it:failed "));
+    assert_true(has_heard(&w->heard, "ended with code 3"));
     world_free(w); /* frees both */
 }
 
@@ -193,7 +162,7 @@ static void test_the_end_of_the_instance_ends_its_children(void **state)
     /* The child of the child is in its group, and deaf to SIGTERM. */
     struct mast_process *p = process(w, "trap '' TERM; sleep 1000 & echo $! >&2; wait; wait", 0);
     assert_int_equal(mast_process_start_wait(p, NULL), 0);
-    WAIT_UNTIL(has_heard(w, "line:"));
+    WAIT_UNTIL(has_heard(&w->heard, "line:"));
     int pid = pid_of(p);
     world_free(w);
     WAIT_UNTIL(is_gone(pid));
@@ -290,6 +259,22 @@ static void test_a_relays_command(void **state)
     spec.n_outputs = 17;
     assert_int_equal(mast_relay_command(MAST_RELAY_FFMPEG, &spec, &argv, &err), -EINVAL);
     assert_null(argv);
+    spec.n_outputs = 2;
+    spec.input = (enum mast_relay_input)100;
+    assert_int_equal(mast_relay_command(MAST_RELAY_FFMPEG, &spec, &argv, &err), -EINVAL);
+    assert_string_equal(err.where, "input");
+    spec.input = (enum mast_relay_input) - 1;
+    assert_int_equal(mast_relay_command(MAST_RELAY_GSTREAMER, &spec, &argv, &err), -EINVAL);
+    spec.input = MAST_RELAY_RTMP;
+    const struct mast_relay_output far_away = {
+        .codec = "h264",
+        .host = "127.0.0.1                                                            000",
+        .port = 5004};
+    spec.outputs = &far_away;
+    spec.n_outputs = 1;
+    assert_int_equal(mast_relay_command(MAST_RELAY_FFMPEG, &spec, &argv, &err), -EINVAL);
+    assert_string_equal(err.where, "outputs");
+    assert_null(argv);
 }
 
 static void test_a_relay_runs(void **state)
@@ -302,7 +287,7 @@ static void test_a_relay_runs(void **state)
                                                       .fps = 10,
                                                       .outputs = outputs,
                                                       .n_outputs = 2},
-                                             .observer = observer(w)};
+                                             .observer = heard_observer(&w->heard)};
     struct mast_relay *r = NULL;
     struct mast_error err = {0};
     char *text = NULL;
@@ -316,9 +301,12 @@ static void test_a_relay_runs(void **state)
         strstr(text, "\"progress\"") != NULL;
     }));
     free(text);
+    WAIT_UNTIL(heard_metric(&w->heard, "test mast_relay_fps ") > 0);
+    assert_true(heard_metric(&w->heard, "test mast_relay_speed ") > 0);
     assert_int_equal(mast_relay_stop_wait(r, &err), 0);
-    assert_true(has_heard(w, "test:running "));
-    assert_true(has_heard(w, "test:stopped "));
+    assert_true(heard_metric(&w->heard, "test mast_state_changes_total stopped") == 1);
+    assert_true(has_heard(&w->heard, "test:running "));
+    assert_true(has_heard(&w->heard, "test:stopped "));
     assert_int_equal(mast_relay_free_wait(r, 0, NULL), 0);
     world_free(w);
 }
@@ -336,7 +324,7 @@ struct thing {
 static void close_now(void *user, struct mast_closing *closing)
 {
     struct thing *t = user;
-    hear(t->w, "closing", t->name);
+    hear(&t->w->heard, "closing", t->name);
     mast_closed(closing, t->r, t->r < 0 ? "it does not want to" : NULL);
 }
 
@@ -350,7 +338,7 @@ static void *answer_elsewhere(void *arg)
 static void close_elsewhere(void *user, struct mast_closing *closing)
 {
     struct thing *t = user;
-    hear(t->w, "closing", t->name);
+    hear(&t->w->heard, "closing", t->name);
     t->closing = closing;
     pthread_create(&t->thread, NULL, answer_elsewhere, t);
 }
@@ -367,7 +355,7 @@ static void test_closers_run_in_reverse(void **state)
     struct thing mountpoint = {.w = w, .name = "mountpoint", .r = -EIO};
     struct thing forward = {.w = w, .name = "forward"};
     struct mast_lifecycle *l = NULL;
-    const struct mast_observer o = observer(w);
+    const struct mast_observer o = heard_observer(&w->heard);
     struct mast_error err = {0};
     char *text = NULL;
     assert_int_equal(mast_lifecycle_new(w->mast, &o, &l, NULL), 0);
@@ -378,19 +366,22 @@ static void test_closers_run_in_reverse(void **state)
     assert_string_equal(text, "{\"closed\":[\"forward\",\"room\"],\"failed\":[{\"resource\":"
                               "\"mountpoint\",\"error\":\"it does not want to\"}]}");
     free(text);
-    assert_true(has_heard(w, "closing:forward janus_resource_closed:forward closing:mountpoint "
-                             "janus_cleanup:it does not want to closing:room "
-                             "janus_resource_closed:room "));
+    assert_true(has_heard(&w->heard,
+                          "closing:forward event:janus_resource_closed:forward closing:mountpoint "
+                          "error:janus_cleanup:it does not want to closing:room "
+                          "event:janus_resource_closed:room "));
     pthread_join(forward.thread, NULL);
+    assert_true(heard_metric(&w->heard, " mast_events_total janus_resource_closed") == 2);
+    assert_true(heard_metric(&w->heard, " mast_errors_total janus_cleanup") == 1);
     /* There is nothing left to be closed. */
     assert_int_equal(mast_lifecycle_close_wait(l, &text, &err), 0);
     assert_string_equal(text, "{\"closed\":[],\"failed\":[]}");
     free(text);
     /* Freeing closes. */
-    w->heard[0] = '\0';
+    heard_forget(&w->heard);
     mast_lifecycle_add(l, "room", close_now, &room);
     assert_int_equal(mast_lifecycle_free_wait(l, 0, NULL), 0);
-    assert_true(has_heard(w, "closing:room "));
+    assert_true(has_heard(&w->heard, "closing:room "));
     world_free(w);
 }
 

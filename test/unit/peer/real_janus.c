@@ -19,6 +19,7 @@ struct real_janus {
     bool ended, asked;
     char dir[64];
     char url[64];
+    const char *certificate; /* NULL: ws:// */
     uint16_t port;
 };
 
@@ -64,10 +65,17 @@ static void configure(const struct real_janus *j)
         "libjanus_rabbitmq.so\" }\nloggers: { disable = \"libjanus_jsonlog.so\" }\n"
         "events: { broadcast = false }\n",
         j->dir, m, m, m, m);
+    const char *s = j->certificate ? "s" : "";
+    _cleanup_free_ char *certificates =
+        j->certificate ? mem_printf("certificates: { cert_pem = \"%s\" cert_key = \"%s\" }\n",
+                                    j->certificate, j->certificate)
+                       : mem_strdup("");
     _cleanup_free_ char *ws_conf =
-        mem_printf("general: { json = \"compact\" ws = true ws_port = %u ws_interface = \"lo\" "
-                   "ws_ip = \"127.0.0.1\" wss = false }\nadmin: { admin_ws = false }\n",
-                   j->port);
+        mem_printf("general: { json = \"compact\" ws = %s wss = %s ws%s_port = %u "
+                   "ws%s_interface = \"lo\" ws%s_ip = \"127.0.0.1\" }\n"
+                   "admin: { admin_ws = false }\n%s",
+                   j->certificate ? "false" : "true", j->certificate ? "true" : "false", s, j->port,
+                   s, s, certificates);
     write_file(j, "janus.jcfg", main_conf);
     write_file(j, "janus.transport.websockets.jcfg", ws_conf);
     write_file(j, "janus.plugin.streaming.jcfg",
@@ -97,12 +105,18 @@ static void start(struct real_janus *j)
 
 struct real_janus *real_janus_start(struct loop *l)
 {
+    return real_janus_start_secure(l, NULL);
+}
+
+struct real_janus *real_janus_start_secure(struct loop *l, const char *certificate)
+{
     struct real_janus *j = mem_new(struct real_janus);
     j->loop = l;
+    j->certificate = certificate;
     j->port = port_get(SOCK_STREAM);
     snprintf(j->dir, sizeof(j->dir), "/tmp/mast-janus-XXXXXX");
     assert_non_null(mkdtemp(j->dir));
-    snprintf(j->url, sizeof(j->url), "ws://127.0.0.1:%u", j->port);
+    snprintf(j->url, sizeof(j->url), "%s://127.0.0.1:%u", certificate ? "wss" : "ws", j->port);
     configure(j);
     start(j);
     return j;

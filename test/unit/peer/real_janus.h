@@ -9,6 +9,8 @@
 struct real_janus;
 
 struct real_janus *real_janus_start(struct loop *l);
+/* Speaks wss:// only, with this file (PEM: certificate and key). */
+struct real_janus *real_janus_start_secure(struct loop *l, const char *certificate);
 const char *real_janus_url(const struct real_janus *j);
 /* SIGKILL, and waits for its end. */
 void real_janus_kill(struct real_janus *j);
