@@ -83,11 +83,9 @@ const char *const broadcast_event_names[BROADCAST_EVENT_N] = {
 
 /* As the runner has them, and the seed's name for what goes wrong while cleaning up at Janus. */
 const char *const broadcast_phase_names[BROADCAST_PHASE_N] = {
-    [BROADCAST_PHASE_START] = "start",
-    [BROADCAST_PHASE_ADOPT] = "adopt",
-    [BROADCAST_PHASE_LOST] = "lost",
-    [BROADCAST_PHASE_STOP] = "stop",
-    [BROADCAST_PHASE_JANUS_CLEANUP] = "janus_cleanup",
+    [BROADCAST_PHASE_START] = "start", [BROADCAST_PHASE_ADOPT] = "adopt",
+    [BROADCAST_PHASE_LOST] = "lost",   [BROADCAST_PHASE_RELAY] = "relay",
+    [BROADCAST_PHASE_STOP] = "stop",   [BROADCAST_PHASE_JANUS_CLEANUP] = "janus_cleanup",
 };
 
 void broadcast_emit(struct broadcast *b, enum broadcast_event event, const char *more)

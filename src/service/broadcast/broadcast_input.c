@@ -57,8 +57,8 @@ int broadcast_input(const struct broadcast *b, struct broadcast_input *ret, stru
 {
     const struct broadcast_request *q = &b->record.result.request;
     *ret = (struct broadcast_input){0};
-    if (broadcast_relay_now(b) != broadcast_request_relay(q)) {
-        /* In place of builtin, whose stream is here, pulled or not. */
+    if (broadcast_relay_now(b) != broadcast_request_relay(q) && b->service->config.ingest.rtmp) {
+        /* In place of builtin, whose stream is here, pulled or not. Without an RTMP server it is read where it comes from. */
         return own_input(b, ret, err);
     }
     if (q->gstreamer_pipeline) {

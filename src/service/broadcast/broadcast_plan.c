@@ -30,14 +30,30 @@ static void choose_room(struct broadcast *b, const struct janus_server_config *s
     }
 }
 
+static int add_relay(struct broadcast *b, struct error *err);
+
+/* Nobody asked for builtin, and ffmpeg can read the source. */
+static int add_other(struct broadcast *b, bool pulled, struct error *err)
+{
+    if (!pulled || broadcast_request_relay_given(&b->record.result.request)) {
+        return error_set(err, -ENOTSUP, "relay_kind", "must not be builtin: there is no engine");
+    }
+    broadcast_take_ffmpeg(b, "there is no engine here");
+    return add_relay(b, err);
+}
+
 static int add_builtin(struct broadcast *b, struct error *err)
 {
+    const struct broadcast_request *q = &b->record.result.request;
     _cleanup_free_ char *url = broadcast_pull_url(b);
     _cleanup_free_ char *path = broadcast_stream_path(b);
     if (!b->service->config.engine || b->service->config.n_loops == 0) {
-        return error_set(err, -ENOTSUP, "relay_kind", "must not be builtin: there is no engine");
+        return add_other(b, url != NULL, err);
     }
-    if (!b->record.result.request.stream && stream_path_check(path, err) < 0) {
+    if (q->source_kind == BROADCAST_RTMP_EXTERNAL && !url && !b->service->config.ingest.rtmp) {
+        return error_set(err, -ENOTSUP, "srs", "is needed: there is no RTMP server here");
+    }
+    if (!q->stream && stream_path_check(path, err) < 0) {
         return error_set(err, -EINVAL, "id", "makes no path of a stream: %s", path);
     }
     if (url) {

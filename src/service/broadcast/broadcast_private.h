@@ -68,6 +68,7 @@ enum broadcast_phase {
     BROADCAST_PHASE_START,
     BROADCAST_PHASE_ADOPT,
     BROADCAST_PHASE_LOST,
+    BROADCAST_PHASE_RELAY,
     BROADCAST_PHASE_STOP,
     BROADCAST_PHASE_JANUS_CLEANUP,
     BROADCAST_PHASE_N,
@@ -149,6 +150,8 @@ struct loop *broadcast_media_loop(const struct broadcast *b);
 enum broadcast_relay broadcast_relay_now(const struct broadcast *b);
 struct broadcast_relay_info *broadcast_relay_info(struct broadcast *b);
 void broadcast_relay_state(struct broadcast *b, const char *state);
+/* From now on in place of builtin; the caller sees to the step. */
+void broadcast_take_ffmpeg(struct broadcast *b, const char *why);
 /* s is the builtin relay, which cannot serve: what can takes its place, and s is no more. */
 void broadcast_fall_back(struct step *s, const char *why);
 

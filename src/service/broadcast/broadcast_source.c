@@ -85,21 +85,27 @@ static void cannot(struct step *s, const char *why)
     }
 }
 
-void broadcast_fall_back(struct step *s, const char *why)
+void broadcast_take_ffmpeg(struct broadcast *b, const char *why)
 {
-    struct broadcast *b = broadcast_of(s);
     struct broadcast_relay_info *info = broadcast_relay_info(b);
-    _cleanup_(out_done) struct out o = {0};
-    struct json j = json_init(&o);
-    if (!b->service->config.ingest.rtmp) {
-        cannot(s, why);
-        return;
-    }
     MODEL_SET(&broadcast_relay_info_model, info, kind, BROADCAST_RELAY_FFMPEG);
     set_text(&info->why, why);
     _cleanup_free_ char *warning = mem_printf("relay ffmpeg in place of builtin: %s", why);
     broadcast_result_add_warning(&b->record.result, warning);
     log_info("broadcast %s: %s", broadcast_id(b), warning);
+}
+
+void broadcast_fall_back(struct step *s, const char *why)
+{
+    struct broadcast *b = broadcast_of(s);
+    _cleanup_free_ char *pulled = broadcast_pull_url(b);
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    if (!b->service->config.ingest.rtmp && !pulled) {
+        cannot(s, why);
+        return;
+    }
+    broadcast_take_ffmpeg(b, why);
     json_put_str(&j, "relay", "ffmpeg");
     json_put_str(&j, "why", why);
     broadcast_emit(b, BROADCAST_EVENT_RELAY_CHANGED, out_str(&o));
