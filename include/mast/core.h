@@ -57,7 +57,10 @@ struct mast_config {
     void (*log)(void *user, enum mast_log_level level, const char *topic, const char *text);
     void *log_user;
     enum mast_log_level log_level; /* lines beyond it are not made */
-    /* Threads that media passes through (relay_kind builtin, source_kind stream); 0: none, and those are refused. At most 64. */
+    /*
+     * Threads that media passes through (relay_kind builtin, source_kind stream). 0: none; those are refused, and a source that
+     * ffmpeg can read is relayed by it. At most 64.
+     */
     unsigned media_loops;
     unsigned stop_ms; /* how long frees try to undo in order before they kill; 0 = 15000 */
     bool queue;       /* callbacks wait for mast_dispatch() */

@@ -77,7 +77,10 @@ static void register_forms(void)
 static void make_engine(struct loop *l, void *arg)
 {
     struct mast *m = arg;
-    m->engine = engine_new(&(struct engine_config){0}, m->control, m->loops, m->n_loops);
+    m->av = av_pool_new(l, &(struct av_pool_config){0});
+    derived_maker_init(&m->derived, m->av);
+    const struct engine_config config = {.maker = derived_maker_for_engine(&m->derived)};
+    m->engine = engine_new(&config, l, m->loops, m->n_loops);
 }
 
 static int start_loops(struct mast *m)
@@ -98,11 +101,20 @@ static int start_loops(struct mast *m)
     return r;
 }
 
+static void on_left(struct loop *l, struct loop_msg *msg)
+{
+    struct mast *m = CONTAINER_OF(msg, struct mast, leave);
+    m->av = av_pool_free(m->av);
+    loop_stop(l);
+}
+
 /* Control loop, with no part left. Media loops still run, as the engine needs. */
 void embed_leave(struct mast *m)
 {
     m->engine = engine_free(m->engine);
-    loop_stop(m->control);
+    /* Conversions that its streams had are closed by messages, which are before this one. */
+    m->leave.deliver = on_left;
+    loop_post(m->control, &m->leave);
 }
 
 static void begin_leaving(struct loop *l, void *arg)

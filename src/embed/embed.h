@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "io/loop.h"
+#include "service/stream/derived_maker.h"
 
 #include <mast/core.h>
 #include <pthread.h>
@@ -23,7 +24,10 @@ struct mast {
     struct loop *control;
     struct loop *loops[LOOPS_MAX]; /* media */
     unsigned n_loops;
-    struct engine *engine; /* NULL without media loops */
+    struct engine *engine; /* NULL without media loops, as what follows */
+    struct av_pool *av;
+    struct derived_maker derived;
+    struct loop_msg leave;
     /* Control loop. */
     struct list parts;
     struct list closings; /* struct mast_closing.node: whose lifecycle could not wait for them */
