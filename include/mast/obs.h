@@ -52,7 +52,7 @@ MAST_API int mast_obs_ask_wait(struct mast_obs *o, const char *request_type,
 /*
  * Sets a custom RTMP service (server: "rtmp://host/app", and the key), starts, and answers when OBS says that it has started. When it
  * does not, OBS has its own settings back before the answer.
- * -ECONNREFUSED: nothing took its stream. -EBUSY: it streams already, elsewhere; or another start or stop is under way.
+ * -EINVAL: no server. -ECONNREFUSED: nothing took its stream. -EBUSY: it streams already, elsewhere; or another start or stop is under way.
  * -ETIMEDOUT.
  */
 MAST_API int mast_obs_start_stream(struct mast_obs *o, const char *server, const char *key,

@@ -263,6 +263,11 @@ static void run_start(struct embed_call *call)
     struct mast_obs *o = obs_of(call->part);
     const struct obs_stream_target target = {.server = call->arg ? call->arg : "",
                                              .key = call->arg_2 ? call->arg_2 : ""};
+    if (!target.server[0]) {
+        const struct error err = {.code = -EINVAL, .where = "server", .text = "is needed"};
+        embed_answer(call, -EINVAL, &err, NULL);
+        return;
+    }
     call->forget = forget_wait;
     o->bridging = obs_stream_start(o->obs, &target, 0, on_started, c);
     if (!o->bridging) {

@@ -210,7 +210,9 @@ static void fit_servers(struct mast_orchestrator *o, const struct making *k)
             (void)janus_servers_back(o->janus, k->servers[i].name, &embed_backend_source,
                                      &s->backend);
         }
-        (void)janus_servers_trust(o->janus, k->servers[i].name, s->tls);
+        if (s->tls) {
+            (void)janus_servers_trust(o->janus, k->servers[i].name, TAKE_PTR(s->tls));
+        }
     }
 }
 

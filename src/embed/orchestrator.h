@@ -10,7 +10,7 @@
 /* What one server of the configuration needs beside it. */
 struct embed_server {
     struct embed_backend backend;
-    struct tls_context *tls; /* NULL: trusted as all */
+    struct tls_context *tls; /* until its server has it; NULL: trusted as all */
 };
 
 struct mast_orchestrator {

@@ -311,6 +311,10 @@ static void test_obs_is_not_there(void **state)
     assert_int_equal(mast_obs_new(m, &config, &obs, &err), 0);
     mast_obs_ready(obs, on_answer, &ready);
     assert_int_equal(mast_obs_ask_wait(obs, "GetStreamStatus", "{}", NULL, &err), -EAGAIN);
+    assert_int_equal(mast_obs_ask_wait(obs, NULL, NULL, NULL, &err), -EAGAIN);
+    assert_int_equal(mast_obs_start_stream_wait(obs, NULL, "k", &err), -EINVAL);
+    assert_string_equal(err.where, "server");
+    assert_int_equal(mast_obs_stop_stream_wait(obs, &err), -EAGAIN);
     assert_int_equal(mast_obs_start_stream_wait(obs, "rtmp://127.0.0.1/live", "k", &err), -EAGAIN);
     assert_int_equal(mast_obs_free_wait(obs, 0, NULL), 0);
     assert_int_equal(atomic_load(&ready.count), 1);
