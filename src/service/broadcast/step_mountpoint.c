@@ -402,6 +402,23 @@ static void take_ages(struct step *s, const struct janus_mountpoint_info *info)
     }
 }
 
+/* Somebody destroyed it and made one of the same id: another's, or at other ports. */
+static bool is_another(struct step *s, const struct janus_mountpoint_info *info)
+{
+    struct endpoint_list ports;
+    _cleanup_free_ char *host = NULL;
+    if (request_of(s)->create_mountpoint) {
+        return !is_ours(s, info);
+    }
+    if (broadcast_rtp_host(broadcast_of(s), &host, NULL) < 0 ||
+        broadcast_endpoints(request_of(s), host, info, &ports, NULL) < 0) {
+        return false;
+    }
+    bool same = same_ports(&ports, response_of(s));
+    model_done(&endpoint_list_model, &ports);
+    return !same;
+}
+
 static void on_checked(void *user, const struct janus_result *res,
                        const struct janus_mountpoint_info *info)
 {
@@ -410,6 +427,9 @@ static void on_checked(void *user, const struct janus_result *res,
     if (janus_says_gone(res)) {
         s->ours = false;
         step_lost(s, "the mountpoint is gone: %s", res->text);
+    } else if (res->r == 0 && is_another(s, info)) {
+        s->ours = false;
+        step_lost(s, "another mountpoint is in its place");
     } else if (res->r == 0) {
         take_ages(s, info);
     }

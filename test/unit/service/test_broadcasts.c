@@ -180,6 +180,44 @@ static void make_room(struct world *w, int64_t id)
     model_done(&janus_room_model, &room);
 }
 
+static void on_made(void *user, const struct janus_result *res,
+                    const struct janus_mountpoint_info *info)
+{
+    on_done(user, res);
+}
+
+/* As another client: with what has no marker of ours. */
+static void make_mountpoint(struct world *w, int64_t id)
+{
+    struct janus_mountpoint m;
+    struct janus_track *t = mem_new(struct janus_track);
+    model_init(&janus_mountpoint_model, &m);
+    model_init(&janus_track_model, t);
+    m.id = (struct model_id){.kind = MODEL_ID_INT, .num = id};
+    m.admin_key = mem_strdup("stream-admin");
+    m.media.items = t;
+    m.media.len = 1;
+    t->type = JANUS_VIDEO;
+    t->mid = mem_strdup("v");
+    t->codec = mem_strdup("h264");
+    MODEL_SET(&janus_track_model, t, port, 0);
+    MODEL_SET(&janus_track_model, t, pt, 96);
+    RUN_UNTIL(w->l, janus_server_ready(w->server));
+    w->answered = false;
+    janus_streaming_create(janus_server_streaming(w->server), &m, on_made, w);
+    RUN_UNTIL(w->l, w->answered);
+    assert_int_equal(w->r, 0);
+    model_done(&janus_mountpoint_model, &m);
+}
+
+static void replace_mountpoint(struct world *w, int64_t id)
+{
+    const struct model_id mid = {.kind = MODEL_ID_INT, .num = id};
+    janus_streaming_destroy(janus_server_streaming(w->server), &mid, NULL, false, on_done, w);
+    make_mountpoint(w, id + 1000); /* which has its ports now */
+    make_mountpoint(w, id);
+}
+
 /* ---- requests ---- */
 
 #define MEDIA                                                                                      \
@@ -318,6 +356,36 @@ static void test_refusals_name_step_and_words(void **state)
                  "\"admin_key\":\"wrong\"," MEDIA "}}");
     AWAIT_STATE(w, key, BROADCAST_FAILED);
     assert_non_null(strstr(broadcast_result(key)->reason, "Unauthorized (wrong admin_key)"));
+    world_free(w);
+}
+
+static void test_leaves_what_took_the_place_of_ours(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, "{\"source_kind\":\"frontend_owned\","
+                                   "\"mountpoint_spec\":{\"id\":9001," MEDIA "}}");
+    await_up(w, b);
+    replace_mountpoint(w, 9001);
+    AWAIT_STATE(w, b, BROADCAST_FAILED);
+    assert_string_equal(broadcast_result(b)->reason,
+                        "mountpoint: janus main has a mountpoint 9001 that is not ours");
+    assert_true(has_mountpoint(w, 9001));
+    world_free(w);
+}
+
+static void test_follows_what_it_uses(void **state)
+{
+    struct world *w = world_new();
+    make_mountpoint(w, 9005);
+    struct broadcast *b = begin(w, "{\"source_kind\":\"frontend_owned\",\"create_mountpoint\":"
+                                   "false,\"mountpoint_spec\":{\"id\":9005}}");
+    await_up(w, b);
+    int64_t port = broadcast_result(b)->mountpoint_response->ports.items[0].port;
+    replace_mountpoint(w, 9005);
+    RUN_UNTIL(w->l, broadcast_result(b)->mountpoint_response->ports.items[0].port != port);
+    await_up(w, b);
+    stop_and_wait(w, b);
+    assert_true(has_mountpoint(w, 9005));
     world_free(w);
 }
 
@@ -656,6 +724,8 @@ int main(void)
         cmocka_unit_test(test_keeps_what_the_app_does_not_own),
         cmocka_unit_test(test_failure_undoes),
         cmocka_unit_test(test_refusals_name_step_and_words),
+        cmocka_unit_test(test_leaves_what_took_the_place_of_ours),
+        cmocka_unit_test(test_follows_what_it_uses),
         cmocka_unit_test(test_heals_after_a_crash_of_janus),
         cmocka_unit_test(test_is_taken_up_again),
         cmocka_unit_test(test_killed_anywhere),
