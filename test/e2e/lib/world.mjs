@@ -127,6 +127,9 @@ async function janusWorld(janus) {
   const rooms = await janus.rooms();
   return {
     "UDP port of Janus": janus.mediaUdpPorts(),
+    // But for UDP: the socket that forwards are sent from stays with their publisher, and the others are above; and for the event
+    // descriptors of its threads, of which it keeps some.
+    "descriptor of Janus": descriptorsOf(janus.pid).filter((d) => !/^udp|eventfd/.test(d)),
     mountpoint: (await janus.mountpoints()).map((m) => `${m.id}${m.enabled ? "" : " (disabled)"}`),
     room: rooms.map((r) => `${r.room}`),
     forwarder: await forwardersOf(janus, rooms),
@@ -148,6 +151,12 @@ export async function world({ mast, janus, obs } = {}) {
     ...(janus && (await janusWorld(janus))),
     ...(obs && (await obsWorld(obs))),
   };
+}
+
+// The first one of a file: once the server, which connects to Janus as soon as it runs, has a handle of each plugin there.
+export async function firstWorld(parts) {
+  await eventually("the server has its handles", async () => (await sessionsOf(parts.janus))["handle of Janus"].length === 2);
+  return world(parts);
 }
 
 const without = (list, other) => {
