@@ -12,7 +12,7 @@ import { Janus } from "./lib/janus.mjs";
 import { eventually, Mast, TEST_MS } from "./lib/mast.mjs";
 import { inOwnNetwork } from "./lib/netns.mjs";
 import { WebrtcBrowser } from "./lib/webrtc-page.mjs";
-import { sameWorld, world } from "./lib/world.mjs";
+import { firstWorld, sameWorld, world } from "./lib/world.mjs";
 
 const H264 = "packetization-mode=1;profile-level-id=42e01f;level-asymmetry-allowed=1";
 
@@ -25,20 +25,24 @@ function defineTests() {
   let browser;
   let mast;
   let broadcasts;
+  let clean;
 
   before(async () => {
     janus = await Janus.start({
+      reclaim: 0, // its default: sessions go with their connections
       rooms: { "room-4321": { room: 4321, description: "permanent", publishers: 4, videocodec: "h264,vp8", secret: "room-secret" } },
     });
     janus.roomSecrets[4321] = "room-secret";
     browser = await WebrtcBrowser.start();
     mast = await Mast.start({ config: janusConfig(janus) });
     broadcasts = new Broadcasts(mast);
+    clean = await firstWorld({ mast, janus });
   });
 
   afterEach(async () => {
     janus.check();
     await browser.clear();
+    await sameWorld(clean, { mast, janus }, { timeout: 30000 });
   });
 
   after(async () => {

@@ -142,7 +142,7 @@ function defineTests() {
           }
           return true;
         };
-        const { broadcast_id: id } = await broadcasts.start(request());
+        const id = await broadcasts.startKilled(request({ id: `${when}-${killed}` }));
         await eventually("the server is dead", async () => mast.child.exitCode !== null || mast.child.signalCode !== null);
         proxy.onRequest = proxy.onReply = () => true;
         await mast.run();

@@ -30,6 +30,16 @@ export class Broadcasts {
     return body;
   }
 
+  // Of a server that the test kills, perhaps before it could answer: the request has its id, and is known by that afterwards.
+  async startKilled(request) {
+    await this.start(request).catch((e) => {
+      if (!(e instanceof TypeError)) {
+        throw e; // not "fetch failed"
+      }
+    });
+    return request.id;
+  }
+
   async show(id) {
     const { status, body } = await this.ask("GET", `/${id}`);
     if (status !== 200) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes wrong between Mast and a real OBS: the server is killed when each message of a start passes, before or after the other
-// side has it, and while the broadcast runs and stops. Afterwards the broadcast is taken up again, and after its stop OBS is
-// idle with its own settings and the world is as it was.
+// side has it, and while the broadcast runs; each message of a start and of a stop is lost once. Afterwards the broadcast runs or
+// has failed with a reason, and after its stop OBS is idle with its own settings and the world is as it was.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
@@ -27,6 +27,39 @@ function nameOf({ op, d }) {
   const state = d?.eventData?.outputState?.replace("OBS_WEBSOCKET_OUTPUT_", "");
   return { 0: "Hello", 1: "Identify", 2: "Identified", 5: state, 6: d?.requestType, 7: `answer to ${d?.requestType}` }[op];
 }
+
+// What Mast and OBS say to each other in a start and in a stop, in the order it comes: [name, the how-manieth of that name].
+const WHOLE_START = [
+  ["Hello", 1],
+  ["Identify", 1],
+  ["Identified", 1],
+  ["GetStreamStatus", 1], // of each connection
+  ["answer to GetStreamStatus", 1],
+  ["GetStreamServiceSettings", 1], // what to put back
+  ["answer to GetStreamServiceSettings", 1],
+  ["GetStreamStatus", 2],
+  ["answer to GetStreamStatus", 2],
+  ["GetStreamServiceSettings", 2],
+  ["answer to GetStreamServiceSettings", 2],
+  ["GetStreamStatus", 3],
+  ["answer to GetStreamStatus", 3],
+  ["SetStreamServiceSettings", 1],
+  ["answer to SetStreamServiceSettings", 1],
+  ["StartStream", 1],
+  ["answer to StartStream", 1],
+  ["STARTING", 1],
+  ["STARTED", 1],
+];
+const WHOLE_STOP = [
+  ["GetStreamServiceSettings", 1],
+  ["answer to GetStreamServiceSettings", 1],
+  ["StopStream", 1],
+  ["answer to StopStream", 1],
+  ["STOPPING", 1],
+  ["STOPPED", 1],
+  ["SetStreamServiceSettings", 1],
+  ["answer to SetStreamServiceSettings", 1],
+];
 
 if (inOwnNetwork(import.meta.url)) {
   defineTests();
@@ -76,7 +109,7 @@ function defineTests() {
 
   async function begin() {
     const id = `obs-${next++}`;
-    await broadcasts.start({
+    await broadcasts.startKilled({
       id,
       source_kind: "obs",
       relay_kind: "ffmpeg",
@@ -171,4 +204,46 @@ function defineTests() {
     await mast.run();
     await broadcasts.reaches(id, "stopped", SLOW);
   });
+
+  // ---- a message is lost ----
+
+  test("what a start and a stop say is what is lost below", { timeout: 300000 }, async () => {
+    const said = (whole) => whole.map(([name]) => name).sort(); // prettier-ignore
+    const starting = onMessage("", 1, () => true);
+    const id = await begin();
+    await eventually("it has started", () => starting.seen.includes("STARTED"), SLOW);
+    assert.deepEqual(starting.seen.splice(0).sort(), said(WHOLE_START));
+    await broadcasts.reaches(id, "running", SLOW);
+    const stopping = onMessage("", 1, () => true);
+    await broadcasts.stop(id);
+    const checks = (n) => !/GetStreamStatus/.test(n);
+    assert.deepEqual(stopping.seen.filter(checks).sort(), said(WHOLE_STOP));
+  });
+
+  for (const [name, nth] of WHOLE_START) {
+    test(`lost in a start: ${name}, number ${nth}`, { timeout: 300000 }, async () => {
+      const loss = onMessage(name, nth, () => false);
+      const id = await begin();
+      const end = await eventually("it has come to an end", async () => {
+        const b = await broadcasts.show(id);
+        return loss.done() && ["running", "failed"].includes(b.state) && b;
+      }, SLOW); // prettier-ignore
+      if (end.state === "failed") {
+        assert.match(end.reason, /^obs: .*OBS/);
+      } else {
+        await runsAndStops(id);
+      }
+    });
+  }
+
+  for (const [name, nth] of WHOLE_STOP) {
+    test(`lost in a stop: ${name}, number ${nth}`, { timeout: 300000 }, async () => {
+      const id = await begin();
+      await broadcasts.reaches(id, "running", SLOW);
+      const loss = onMessage(name, nth, () => false);
+      await broadcasts.ask("DELETE", `/${id}`);
+      await broadcasts.reaches(id, "stopped", SLOW);
+      assert.ok(loss.done(), `${name} was said: ${loss.seen}`);
+    });
+  }
 }
