@@ -98,7 +98,8 @@ void embed_part_init(struct embed_part *p, struct mast *m, const struct embed_pa
                      const struct mast_observer *observer);
 /*
  * The end of each constructor: make (may be NULL) makes on the control loop what the part wraps, then the part belongs to the
- * instance. On failure it is dropped, err is filled and the result is make's, or -EDEADLK on another loop's thread.
+ * instance. Its callbacks may come before this returns: *ret of the constructor is set before, and not again. On failure it is
+ * dropped, err is filled and the result is make's, or -EDEADLK on another loop's thread.
  */
 typedef int (*embed_make_fn)(struct embed_part *p, struct loop *l, const void *config,
                              struct error *err);

@@ -112,8 +112,11 @@ int mast_janus_new(struct mast *m, const struct mast_janus_config *config, struc
     j->name = mem_strdup(config->name ? config->name : "janus");
     j->part.name = j->name;
     list_init(&j->handles);
+    *ret = j;
     int r = embed_part_begin(&j->part, make, config, err);
-    *ret = r == 0 ? j : NULL;
+    if (r < 0) {
+        *ret = NULL;
+    }
     return r;
 }
 
@@ -243,8 +246,11 @@ int mast_janus_attach(struct mast_janus *j, const char *plugin, mast_janus_event
     h->user = user;
     list_init(&h->waits);
     list_init(&h->of_client);
+    *ret = h;
     int r = embed_part_begin(&h->part, attach, &(struct attaching){j}, err);
-    *ret = r == 0 ? h : NULL;
+    if (r < 0) {
+        *ret = NULL;
+    }
     return r;
 }
 

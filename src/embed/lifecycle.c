@@ -211,8 +211,11 @@ int mast_lifecycle_new(struct mast *m, const struct mast_observer *observer,
     list_init(&l->things);
     l->j_closed = json_init(&l->closed);
     l->j_failed = json_init(&l->failed);
+    *ret = l;
     int r = embed_part_begin(&l->part, NULL, NULL, err);
-    *ret = r == 0 ? l : NULL;
+    if (r < 0) {
+        *ret = NULL;
+    }
     return r;
 }
 

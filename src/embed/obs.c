@@ -136,8 +136,11 @@ int mast_obs_new(struct mast *m, const struct mast_obs_config *config, struct ma
     o->name = mem_strdup(config->name ? config->name : "obs");
     o->part.name = o->name;
     list_init(&o->waits);
+    *ret = o;
     int r = embed_part_begin(&o->part, make, config, err);
-    *ret = r == 0 ? o : NULL;
+    if (r < 0) {
+        *ret = NULL;
+    }
     return r;
 }
 

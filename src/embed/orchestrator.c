@@ -321,13 +321,14 @@ int mast_orchestrator_new(struct mast *m, const struct mast_orchestrator_config 
         drop(&o->part);
         return r;
     }
+    *ret = o;
     r = embed_part_begin(&o->part, make, &(struct making){config, servers}, err);
     r = r == 0 && o->store ? load(o, err) : r;
     if (r < 0) {
+        *ret = NULL;
         return r;
     }
     log_debug("an orchestrator with %zu servers", config->n_janus);
-    *ret = o;
     return 0;
 }
 

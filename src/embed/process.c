@@ -166,8 +166,11 @@ int mast_process_new(struct mast *m, const struct mast_process_config *config,
     p->argv = copy_list(config->argv);
     p->env = copy_list(config->env);
     p->dir = config->dir ? mem_strdup(config->dir) : NULL;
+    *ret = p;
     r = embed_part_begin(&p->child.part, make, config, err);
-    *ret = r == 0 ? p : NULL;
+    if (r < 0) {
+        *ret = NULL;
+    }
     return r;
 }
 

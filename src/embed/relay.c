@@ -290,8 +290,11 @@ int mast_relay_new(struct mast *m, const struct mast_relay_config *config, struc
                      &config->observer);
     relay->child.on_line = config->on_line;
     relay->child.user = config->user;
+    *ret = relay;
     r = embed_part_begin(&relay->child.part, make, config, err);
-    *ret = r == 0 ? relay : NULL;
+    if (r < 0) {
+        *ret = NULL;
+    }
     return r;
 }
 
