@@ -335,6 +335,7 @@ static void on_adopt(void *user, const struct obs_result *res)
     OBS_STEP(s)->old_key = OBS_STEP(s)->target.grant != NULL;
     if (!ours) {
         forget_previous(s); /* somebody else has changed them since */
+        drop(s);            /* nothing is left to stop: the grant and the connection end here */
     }
     step_adopted(s, 0, ours ? STEP_FOUND : STEP_ABSENT, NULL);
 }

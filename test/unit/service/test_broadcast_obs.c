@@ -30,7 +30,8 @@ struct fake {
     int refuses;         /* who comes, with this close code */
     char *service;       /* as GetStreamServiceSettings tells it */
     bool active, reconnecting;
-    bool nothing_takes; /* its stream */
+    bool nothing_takes;  /* its stream */
+    const char *dies_of; /* this request; nobody may come then */
     unsigned starts, stops;
 };
 
@@ -92,7 +93,12 @@ static void set_service(struct fake *f, const char *id, const json_t *d)
 static void take_request(struct fake *f, const char *type, const char *id, const json_t *d)
 {
     char status[96];
-    if (strcmp(type, "GetStreamServiceSettings") == 0) {
+    if (f->dies_of && strcmp(type, f->dies_of) == 0) {
+        f->dies_of = NULL;
+        f->active = false;
+        f->refuses = GOING_AWAY;
+        ws_peer_hang_up(&f->peer, GOING_AWAY);
+    } else if (strcmp(type, "GetStreamServiceSettings") == 0) {
         respond(f, id, 100, f->service);
     } else if (strcmp(type, "SetStreamServiceSettings") == 0) {
         set_service(f, id, d);
@@ -454,6 +460,105 @@ static void test_what_streamed_to_the_target_before_goes_on(void **state)
     world_free(w);
 }
 
+/* A debt is none while it is being paid: until its step is at rest. Each try begins with other credentials. */
+static void pay(struct world *w, struct broadcast *b)
+{
+    unsigned before = w->granted;
+    if (broadcast_debts(b) > 0) {
+        RUN_UNTIL(w->l, w->granted > before && has_service(&w->obs, NULL, "theirs") &&
+                            broadcast_debts(b) == 0 &&
+                            (obs_step(b) == BROADCAST_STEP_UNDONE ||
+                             obs_step(b) == BROADCAST_STEP_FAILED));
+    }
+}
+
+/* However it ends, so do the credentials that were made for it, and not only when it is forgotten. */
+static void test_credentials_end_with_the_broadcast(void **state)
+{
+    static const struct {
+        const char *dies_of;
+        bool nothing_takes;
+        int refuses;
+        bool changed; /* by somebody else, before it is back */
+    } failures[] = {
+        {.refuses = WRONG},
+        {.nothing_takes = true},
+        {.dies_of = "GetStreamServiceSettings"},
+        {.dies_of = "GetStreamStatus"},
+        {.dies_of = "SetStreamServiceSettings"},
+        {.dies_of = "StartStream"},
+        {.dies_of = "StartStream", .changed = true},
+    };
+    struct world *w = world_with(true);
+    for (size_t i = 0; i < ARRAY_LEN(failures); i++) {
+        w->obs.dies_of = failures[i].dies_of;
+        w->obs.nothing_takes = failures[i].nothing_takes;
+        w->obs.refuses = failures[i].refuses;
+        struct broadcast *b = begin(w);
+        AWAIT_STATE(w, b, BROADCAST_FAILED);
+        assert_true(w->granted >= 2); /* the relay's, too */
+        /* It may owe OBS its settings: paid when it is back. */
+        w->obs.dies_of = NULL;
+        w->obs.nothing_takes = false;
+        if (failures[i].changed) {
+            free(w->obs.service);
+            w->obs.service = mem_strdup(THEIRS);
+        }
+        w->obs.refuses = 0;
+        pay(w, b);
+        if (w->granted != w->ended) {
+            fail_msg("failure %zu: %u of %u have not ended", i, w->granted - w->ended, w->granted);
+        }
+        RUN_UNTIL(w->l, broadcast_forget(b) == 0);
+        expect_theirs(w);
+    }
+    /* Stopped, in each turn of its start and when it is up. */
+    for (unsigned turns = 0; turns < 80; turns += 4) {
+        struct broadcast *b = begin(w);
+        for (unsigned i = 0; i < turns; i++) {
+            loop_run_once(w->l, 1);
+        }
+        stop_and_wait(w, b);
+        assert_int_equal(w->granted, w->ended);
+        RUN_UNTIL(w->l, broadcast_forget(b) == 0);
+    }
+    /* Begun anew by the runner, then with OBS away at the end. */
+    struct broadcast *b = begin(w);
+    await_stream(w, b);
+    stop_stream(&w->obs);
+    RUN_UNTIL(w->l, strstr(obs_words(b), "stopped its stream") != NULL);
+    await_stream(w, b);
+    assert_int_equal(w->granted - w->ended, 2); /* OBS' and the relay's */
+    w->obs.refuses = GOING_AWAY;
+    ws_peer_hang_up(&w->obs.peer, GOING_AWAY);
+    stop_and_wait(w, b);
+    assert_int_equal(broadcast_debts(b), 1);
+    assert_int_equal(w->granted, w->ended);
+    w->obs.refuses = 0;
+    pay(w, b);
+    assert_int_equal(w->granted, w->ended);
+    RUN_UNTIL(w->l, broadcast_forget(b) == 0);
+    /* Suspended. */
+    await_stream(w, begin(w));
+    broadcasts_leave(w->service, BROADCASTS_SUSPEND, 30000, on_left, w);
+    RUN_UNTIL(w->l, w->left);
+    w->left = false;
+    assert_int_equal(w->granted, w->ended);
+    drop_service(w);
+    open_service(w);
+    await_stream(w, broadcasts_find(w->service, "one"));
+    /* Killed: those of the process are gone with it, and the next one's end as ever. */
+    drop_service(w);
+    assert_int_equal(w->granted, w->ended);
+    open_service(w);
+    b = broadcasts_find(w->service, "one");
+    RUN_UNTIL(w->l, w->granted - w->ended == 2);
+    await_stream(w, b);
+    stop_and_wait(w, b);
+    assert_int_equal(w->granted, w->ended);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_is_taken_up_again),
         cmocka_unit_test(test_publishes_here_with_credentials_of_the_run),
         cmocka_unit_test(test_what_streamed_to_the_target_before_goes_on),
+        cmocka_unit_test(test_credentials_end_with_the_broadcast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
