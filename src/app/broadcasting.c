@@ -48,6 +48,12 @@ static int connect_servers(struct broadcasting *b, const struct config *config, 
     return r;
 }
 
+/* Looked at on the control loop only; what connects on a media loop gets a copy. Each range was checked when it was read. */
+void broadcasting_configure(struct broadcasting *b, const struct config *config)
+{
+    (void)net_guard_init(&b->guard, config->outgoing.allow.items, config->outgoing.allow.len, NULL);
+}
+
 int broadcasting_start(const struct config *config, const struct broadcasting_target *target,
                        struct broadcasting **ret, struct error *err)
 {
@@ -56,8 +62,7 @@ int broadcasting_start(const struct config *config, const struct broadcasting_ta
     *ret = b;
     b->access = target->access;
     b->on_exit = (enum broadcasts_leave)c->on_exit;
-    /* Each range was checked when the configuration was read. */
-    (void)net_guard_init(&b->guard, config->outgoing.allow.items, config->outgoing.allow.len, NULL);
+    broadcasting_configure(b, config);
     b->rtmp = target->rtmp_port ? mem_printf("rtmp://127.0.0.1:%u", target->rtmp_port) : NULL;
     b->janus = janus_servers_new(target->control, config->janus.items, config->janus.len);
     b->tls = tls_context_new_client(NULL, NULL, true, err);

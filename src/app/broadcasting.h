@@ -31,6 +31,8 @@ struct broadcasting_target {
  */
 int broadcasting_start(const struct config *config, const struct broadcasting_target *target,
                        struct broadcasting **ret, struct error *err);
+/* What can change while it runs: where it may connect to (outgoing.allow), from the next connection on. */
+void broadcasting_configure(struct broadcasting *b, const struct config *config);
 void broadcasting_mount(struct broadcasting *b, struct http_server *http, struct metrics *metrics);
 /*
  * No request is taken any more, and what runs is left, suspended or stopped as the configuration says; handed on when another

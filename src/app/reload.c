@@ -3,6 +3,7 @@
 
 #include "api/events.h"
 #include "api/reply.h"
+#include "app/broadcasting.h"
 #include "app/command.h"
 #include "app/hooks.h"
 #include "base/clock.h"
@@ -43,6 +44,7 @@ struct difference {
     bool access;
     bool hosts;
     bool hooks;
+    bool outgoing;
     bool http;
     bool rtmp;
     bool rtmps;
@@ -71,6 +73,7 @@ static int on_changed(const struct model_visit *v, void *user)
     d->access |= is_in(v->path, "access");
     d->hosts |= is_in(v->path, "http.hosts") || is_in(v->path, "http.trusted_proxies");
     d->hooks |= is_in(v->path, "outgoing") || is_in(v->path, "webhooks") || is_in(v->path, "hooks");
+    d->outgoing |= is_in(v->path, "outgoing");
     d->http |= is_in(v->path, "http.address") || is_in(v->path, "http.port");
     d->rtmp |= is_in(v->path, "rtmp.address") || is_in(v->path, "rtmp.port");
     d->rtmps |= is_in(v->path, "rtmps.address") || is_in(v->path, "rtmps.port");
@@ -231,6 +234,9 @@ static void take_over(struct reload *r, struct config *next, const struct differ
     }
     if (d->hooks) {
         hooks_configure(r->t.hooks, next);
+    }
+    if (d->outgoing) {
+        broadcasting_configure(r->t.broadcasting, next);
     }
     config_done(&r->current);
     r->current = *next;

@@ -12,6 +12,7 @@
 #include "io/http.h"
 
 struct access_service;
+struct broadcasting;
 struct events;
 struct guard;
 struct hooks;
@@ -31,6 +32,7 @@ struct reload_target {
     struct access_service *access;
     struct guard *guard;
     struct hooks *hooks;
+    struct broadcasting *broadcasting;
     struct http_server *http;
     struct tls_context *http_tls;
     struct rtmp_server *rtmp;

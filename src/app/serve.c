@@ -364,6 +364,7 @@ static void start_reload(struct serve *s)
         .access = s->access,
         .guard = &s->guard,
         .hooks = s->hooks,
+        .broadcasting = s->broadcasting,
         .http = s->http,
         .http_tls = s->http_tls,
         .rtmp = s->rtmp,

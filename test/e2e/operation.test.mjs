@@ -302,6 +302,27 @@ test("reload: users and host names change for who asks from then on", async () =
   }
 });
 
+test("reload: where broadcasts may send to changes with outgoing.allow", async () => {
+  const mast = await Mast.start({ config: { watch: false } });
+  const plan = async () => {
+    const body = JSON.stringify({ source_kind: "stream", stream: "live/a", host: "10.9.8.7", mountpoint_spec: { id: 1 } });
+    const reply = await mast.fetch("/api/v1/broadcasts/plan", { method: "POST", body, headers: { "content-type": "application/json" } });
+    return JSON.parse(reply.text);
+  };
+  try {
+    assert.equal((await plan()).field, "host");
+    await writeConfig(mast, (c) => (c.outgoing = { allow: ["10.9.0.0/16"] }));
+    assert.deepEqual((await reload(mast)).changed, ["outgoing.allow"]);
+    const { steps } = await plan();
+    assert.match(steps[0].describe, /^make mountpoint 1: v h264, a opus$/); // the tracks that it makes by itself
+    await writeConfig(mast, (c) => delete c.outgoing);
+    assert.deepEqual((await reload(mast)).changed, ["outgoing.allow"]);
+    assert.equal((await plan()).field, "host");
+  } finally {
+    await mast.close();
+  }
+});
+
 // ---- events ----
 
 // The first piece of the event stream, asked for as a browser's EventSource does after a break.
