@@ -94,6 +94,7 @@ struct forward_round {
     struct list looks;
     struct loop_timer *timer; /* until it is asked for */
     struct janus_call *call;
+    bool soon;   /* asked for as soon as none is under way */
     bool closed; /* asked for: who comes now waits for the next one */
     bool telling;
 };
@@ -613,9 +614,25 @@ const struct janus_feed *room_ear_find(const struct room_ear *e, const struct mo
 
 /* ---- looks at a room's forwarders ---- */
 
+static struct forward_round *find_round(struct janus_server *s, const struct model_id *room,
+                                        const char *secret, bool closed)
+{
+    LIST_FOREACH (it, &s->rounds) {
+        struct forward_round *r = LIST_ENTRY(it, struct forward_round, node);
+        if (r->closed == closed && model_id_equal(&r->room, room) && same_text(r->secret, secret)) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
 static void free_round(struct forward_round *r)
 {
     list_remove(&r->node);
+    struct forward_round *next = find_round(r->server, &r->room, r->secret, false);
+    if (r->closed && next && next->soon) {
+        loop_timer_start(next->timer, 0);
+    }
     r->timer = loop_timer_free(r->timer);
     r->call = janus_call_cancel(r->call);
     model_id_done(&r->room);
@@ -648,11 +665,9 @@ static void on_round(void *user)
 static struct forward_round *open_round(struct janus_server *s, const struct model_id *room,
                                         const char *secret)
 {
-    LIST_FOREACH (it, &s->rounds) {
-        struct forward_round *r = LIST_ENTRY(it, struct forward_round, node);
-        if (!r->closed && model_id_equal(&r->room, room) && same_text(r->secret, secret)) {
-            return r;
-        }
+    struct forward_round *open = find_round(s, room, secret, false);
+    if (open) {
+        return open;
     }
     struct forward_round *r = mem_new(struct forward_round);
     r->server = s;
@@ -670,6 +685,20 @@ void forward_look(struct janus_server *s, const struct model_id *room, const cha
 {
     look->round = open_round(s, room, secret);
     list_append(&look->round->looks, &look->node);
+}
+
+void forward_look_soon(struct janus_server *s, const struct model_id *room, const char *secret,
+                       struct forward_look *look)
+{
+    forward_look(s, room, secret, look);
+    struct forward_round *r = look->round;
+    if (find_round(s, room, secret, true)) {
+        r->soon = true;
+        loop_timer_stop(r->timer);
+    } else if (!r->soon) {
+        r->soon = true;
+        loop_timer_start(r->timer, 0); /* with those that come in this very turn */
+    }
 }
 
 void forward_look_cancel(struct forward_look *look)

@@ -122,5 +122,8 @@ struct forward_look {
 /* Not one that is under way. secret may be NULL. */
 void forward_look(struct janus_server *s, const struct model_id *room, const char *secret,
                   struct forward_look *look);
+/* The same for a start, which does not wait a moment: asked for at once, or when the list that is under way has come. */
+void forward_look_soon(struct janus_server *s, const struct model_id *room, const char *secret,
+                       struct forward_look *look);
 /* fn does not come any more; also of one that is not under way. */
 void forward_look_cancel(struct forward_look *look);

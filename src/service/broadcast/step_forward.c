@@ -15,7 +15,7 @@
 struct forward_step {
     struct janus_step js;
     unsigned stopping; /* forwarders that are still to be stopped, from the end of the list */
-    struct forward_look look; /* of a check */
+    struct forward_look look;
 };
 #define FORWARD(s) CONTAINER_OF((s), struct forward_step, js.step)
 
@@ -286,7 +286,6 @@ static void on_present(void *user, const struct janus_result *res, const struct 
 {
     struct step *s = user;
     struct broadcast_forward_response *r = response_of(s);
-    JANUS_STEP(s)->call = NULL;
     if (res->r < 0) {
         janus_step_fail(s, res, "list the forwarders");
         return;
@@ -300,6 +299,15 @@ static void on_present(void *user, const struct janus_result *res, const struct 
     }
 }
 
+static void look_soon(struct step *s, janus_forwarders_fn fn)
+{
+    struct forward_look *look = &FORWARD(s)->look;
+    forward_look_cancel(look); /* it would tell of what was */
+    look->fn = fn;
+    look->user = s;
+    forward_look_soon(JANUS_STEP(s)->server, &request_of(s)->room_id, secret_of(s), look);
+}
+
 static void list(struct step *s)
 {
     if (!broadcast_of(s)->feed) {
@@ -307,13 +315,12 @@ static void list(struct step *s)
         return;
     }
     note_publisher(s);
-    JANUS_STEP(s)->call =
-        janus_room_forwarders(handle_of(s), &request_of(s)->room_id, secret_of(s), on_present, s);
+    look_soon(s, on_present);
 }
 
 static void start(struct step *s)
 {
-    forward_look_cancel(&FORWARD(s)->look); /* it would tell of those that are made anew */
+    forward_look_cancel(&FORWARD(s)->look); /* of a check */
     janus_step_ready(s, list);
 }
 
@@ -323,7 +330,6 @@ static void on_adopt(void *user, const struct janus_result *res, const struct ja
                      unsigned n)
 {
     struct step *s = user;
-    JANUS_STEP(s)->call = NULL;
     if (res->r < 0 && !janus_says_gone(res)) {
         struct error err = {0};
         error_set(&err, res->r, s->kind->name, "%s", res->text);
@@ -338,8 +344,7 @@ static void on_adopt(void *user, const struct janus_result *res, const struct ja
 
 static void adopt_list(struct step *s)
 {
-    JANUS_STEP(s)->call =
-        janus_room_forwarders(handle_of(s), &request_of(s)->room_id, secret_of(s), on_adopt, s);
+    look_soon(s, on_adopt);
 }
 
 static void adopt(struct step *s)

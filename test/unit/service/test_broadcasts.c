@@ -715,6 +715,49 @@ static void test_looks_together(void **state)
     world_free(w);
 }
 
+static void look_soon_at(struct world *w, struct looker *k, int64_t room)
+{
+    const struct model_id id = {.kind = MODEL_ID_INT, .num = room};
+    k->look.fn = on_looked;
+    k->look.user = k;
+    forward_look_soon(w->server, &id, NULL, &k->look);
+}
+
+/* Many starts: one list for those that come at once, one more for all that come while it is under way. */
+static void test_starts_look_together(void **state)
+{
+    struct world *w = world_new();
+    struct looker k[7] = {0};
+    make_room(w, 4321);
+    look_at(w, &k[0], 4321); /* a check, which a start takes along */
+    look_soon_at(w, &k[1], 4321);
+    look_soon_at(w, &k[2], 4321);
+    const struct forward_round *first = k[0].look.round;
+    assert_ptr_equal(k[1].look.round, first);
+    assert_ptr_equal(k[2].look.round, first);
+    /* Asked for in the next turn: who comes now is not answered by it, but with each other. */
+    loop_run_once(w->l, 0);
+    look_soon_at(w, &k[3], 4321);
+    look_at(w, &k[4], 4321);
+    look_soon_at(w, &k[5], 4321);
+    assert_ptr_not_equal(k[3].look.round, first);
+    assert_ptr_equal(k[4].look.round, k[3].look.round);
+    assert_ptr_equal(k[5].look.round, k[3].look.round);
+    forward_look_cancel(&k[5].look);
+    RUN_UNTIL(w->l, k[1].answers && k[2].answers && k[0].answers);
+    assert_int_equal(k[3].answers, 0);
+    RUN_UNTIL(w->l, k[3].answers && k[4].answers);
+    assert_int_equal(k[5].answers, 0);
+    /* The one that is under way is given up: the next does not wait for it. */
+    look_soon_at(w, &k[5], 4321);
+    loop_run_once(w->l, 0);
+    look_soon_at(w, &k[6], 4321);
+    forward_look_cancel(&k[5].look);
+    RUN_UNTIL(w->l, k[6].answers);
+    assert_int_equal(k[5].answers, 0);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -736,6 +779,7 @@ int main(void)
         cmocka_unit_test(test_a_range_is_used_up),
         cmocka_unit_test(test_a_named_port_that_is_taken),
         cmocka_unit_test(test_looks_together),
+        cmocka_unit_test(test_starts_look_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
