@@ -338,6 +338,10 @@ static void begin_anew(struct broadcast *b)
         revive(b);
     }
     runner_up(&b->runner);
+    struct step *relay = runner_find(&b->runner, step_relay.name);
+    if (relay) {
+        (void)broadcast_fall_forward(relay);
+    }
     broadcast_look(b);
 }
 

@@ -367,6 +367,7 @@ extern const struct model broadcast_result_list_model;
 /* The warnings of r->request, once each, after those that are there. */
 void broadcast_result_warn(struct broadcast_result *r);
 void broadcast_result_add_warning(struct broadcast_result *r, const char *text);
+void broadcast_result_drop_warning(struct broadcast_result *r, const char *text);
 /* Lists what is left at the peer; once for each kind. */
 void broadcast_result_keep(struct broadcast_result *r, const char *kind, const struct model_id *id,
                            const char *peer, const char *why);

@@ -154,6 +154,11 @@ void broadcast_relay_state(struct broadcast *b, const char *state);
 void broadcast_take_ffmpeg(struct broadcast *b, const char *why);
 /* s is the builtin relay, which cannot serve: what can takes its place, and s is no more. */
 void broadcast_fall_back(struct step *s, const char *why);
+/*
+ * s is the relay that took its place, and what it read is gone: builtin waits for what comes next, which may be what it can
+ * send. false: it took nobody's place; else s is no more.
+ */
+bool broadcast_fall_forward(struct step *s);
 
 /* Adds the steps that the request takes; -EINVAL, -ENOENT. */
 int broadcast_plan(struct broadcast *b, struct error *err);

@@ -260,6 +260,19 @@ void broadcast_result_add_warning(struct broadcast_result *r, const char *text)
     r->warnings.items[r->warnings.len++] = mem_strdup(text);
 }
 
+void broadcast_result_drop_warning(struct broadcast_result *r, const char *text)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < r->warnings.len; i++) {
+        if (strcmp(r->warnings.items[i], text) == 0) {
+            free(r->warnings.items[i]);
+        } else {
+            r->warnings.items[kept++] = r->warnings.items[i];
+        }
+    }
+    r->warnings.len = kept;
+}
+
 void broadcast_result_keep(struct broadcast_result *r, const char *kind, const struct model_id *id,
                            const char *peer, const char *why)
 {

@@ -85,32 +85,61 @@ static void cannot(struct step *s, const char *why)
     }
 }
 
+static char *fallen_words(const char *why)
+{
+    return mem_printf("relay ffmpeg in place of builtin: %s", why);
+}
+
 void broadcast_take_ffmpeg(struct broadcast *b, const char *why)
 {
     struct broadcast_relay_info *info = broadcast_relay_info(b);
     MODEL_SET(&broadcast_relay_info_model, info, kind, BROADCAST_RELAY_FFMPEG);
     set_text(&info->why, why);
-    _cleanup_free_ char *warning = mem_printf("relay ffmpeg in place of builtin: %s", why);
+    _cleanup_free_ char *warning = fallen_words(why);
     broadcast_result_add_warning(&b->record.result, warning);
     log_info("broadcast %s: %s", broadcast_id(b), warning);
+}
+
+static void tell_change(struct broadcast *b, const char *relay, const char *why)
+{
+    _cleanup_(out_done) struct out o = {0};
+    struct json j = json_init(&o);
+    json_put_str(&j, "relay", relay);
+    json_put_str(&j, "why", why);
+    broadcast_emit(b, BROADCAST_EVENT_RELAY_CHANGED, out_str(&o));
+    broadcast_forget_views(b);
 }
 
 void broadcast_fall_back(struct step *s, const char *why)
 {
     struct broadcast *b = broadcast_of(s);
     _cleanup_free_ char *pulled = broadcast_pull_url(b);
-    _cleanup_(out_done) struct out o = {0};
-    struct json j = json_init(&o);
     if (!b->service->config.ingest.rtmp && !pulled) {
         cannot(s, why);
         return;
     }
     broadcast_take_ffmpeg(b, why);
-    json_put_str(&j, "relay", "ffmpeg");
-    json_put_str(&j, "why", why);
-    broadcast_emit(b, BROADCAST_EVENT_RELAY_CHANGED, out_str(&o));
-    broadcast_forget_views(b);
+    tell_change(b, "ffmpeg", why);
     (void)runner_swap(s, &step_relay);
+}
+
+bool broadcast_fall_forward(struct step *s)
+{
+    struct broadcast *b = broadcast_of(s);
+    struct broadcast_relay_info *info = b->record.result.relay_info;
+    if (!info || !info->why || !b->service->config.engine || b->service->config.n_loops == 0) {
+        return false;
+    }
+    _cleanup_free_ char *why = TAKE_PTR(info->why);
+    _cleanup_free_ char *warning = fallen_words(why);
+    broadcast_result_drop_warning(&b->record.result, warning);
+    MODEL_SET(&broadcast_relay_info_model, info, kind, broadcast_request_relay(request_of(s)));
+    model_mark(&broadcast_relay_info_model, info, offsetof(struct broadcast_relay_info, pid),
+               false);
+    log_info("broadcast %s: relay builtin again", broadcast_id(b));
+    tell_change(b, "builtin", "another publisher may send what it can");
+    (void)runner_swap(s, &step_sender);
+    return true;
 }
 
 /* ---- our own ingest ---- */

@@ -276,7 +276,11 @@ static void on_state(void *user, enum supervisor_state state, const char *reason
         on_never_ran(s, reason);
         return;
     } else if (state == SUPERVISOR_BACKOFF) {
+        bool flowed = s->state == STEP_UP && s->runner->up;
         on_ended(s, reason);
+        if (flowed && broadcast_fall_forward(s)) {
+            return;
+        }
     }
     note(s);
     if (s->state == STEP_STARTING && state == SUPERVISOR_RUNNING) {

@@ -404,6 +404,19 @@ static void test_a_pull_reaches_only_what_it_may(void **state)
     AWAIT_STATE(w, b, BROADCAST_FAILED);
     assert_int_equal(strncmp(broadcast_result(b)->reason, "pull: ", 6), 0);
     assert_non_null(strstr(broadcast_result(b)->reason, "10.1.2.3"));
+    /* What is allowed later, by a reload, counts from then on. */
+    char *const allow[] = {(char *)"127.0.0.0/8"};
+    _cleanup_free_ char *json =
+        mem_printf("{\"id\":\"here\",\"source_kind\":\"rtmp_external\",\"input_url\":"
+                   "\"%s/live/a\",%s}",
+                   w->rtmp_url, MOUNTPOINT);
+    struct broadcast *no = begin(w, json);
+    AWAIT_STATE(w, no, BROADCAST_FAILED);
+    assert_int_equal(net_guard_init(&w->guard, allow, 1, NULL), 0);
+    assert_int_equal(broadcast_restart(no, NULL), 0);
+    feeder_start(w->steady, "live/a");
+    await_media(w, no);
+    feeder_stop(w->steady);
     world_free(w);
 }
 
@@ -446,6 +459,23 @@ static void test_what_must_be_encoded_anew(void **state)
     assert_int_equal(res->warnings.len, 1);
     assert_int_equal(res->steps.len, 2);
     assert_string_equal(res->steps.items[1].name, "relay");
+    /* It goes, and who comes next needs nothing of the kind. */
+    feeder_stop(w->pyramid);
+    RUN_UNTIL(w->control, relay_is(b, BROADCAST_RELAY_BUILTIN));
+    res = broadcast_result(b);
+    assert_null(res->relay_info->why);
+    assert_int_equal(res->warnings.len, 0);
+    assert_string_equal(res->steps.items[1].name, "sender");
+    feeder_start(w->steady, "live/a");
+    await_media(w, b);
+    assert_true(relay_is(b, BROADCAST_RELAY_BUILTIN));
+    /* And the other way round again. */
+    feeder_stop(w->steady);
+    AWAIT_STATE(w, b, BROADCAST_DEGRADED);
+    feeder_start(w->pyramid, "live/a");
+    RUN_UNTIL(w->control, relay_is(b, BROADCAST_RELAY_FFMPEG));
+    await_media(w, b);
+    assert_int_equal(broadcast_result(b)->warnings.len, 1);
     stop_and_wait(w, b);
     feeder_stop(w->pyramid);
     world_free(w);
@@ -458,6 +488,11 @@ static void test_codecs_that_we_have_not_are_encoded(void **state)
         begin(w, "{\"id\":\"five\",\"source_kind\":\"stream\",\"stream\":\"live/a\","
                  "\"mountpoint_spec\":{\"id\":9001,\"media\":["
                  "{\"type\":\"video\",\"mid\":\"v\",\"port\":0,\"pt\":96,\"codec\":\"vp8\"}]}}");
+    RUN_UNTIL(w->control, relay_is(b, BROADCAST_RELAY_FFMPEG));
+    assert_string_equal(broadcast_result(b)->relay_info->why, "builtin sends no vp8");
+    /* A restart decides anew, here to the same end. */
+    assert_int_equal(broadcast_restart(b, NULL), 0);
+    RUN_UNTIL(w->control, relay_is(b, BROADCAST_RELAY_BUILTIN));
     RUN_UNTIL(w->control, relay_is(b, BROADCAST_RELAY_FFMPEG));
     assert_string_equal(broadcast_result(b)->relay_info->why, "builtin sends no vp8");
     stop_and_wait(w, b);
