@@ -39,15 +39,6 @@ struct janus_listener {
     char *last_gone; /* unpublished is said twice, and leaving after it: told once */
 };
 
-static const char *id_text(const struct model_id *id, char buf[32])
-{
-    if (id->kind == MODEL_ID_STR) {
-        return id->str;
-    }
-    snprintf(buf, 32, "%lld", (long long)id->num);
-    return buf;
-}
-
 static void retry_later(struct janus_listener *l)
 {
     loop_timer_start(l->retry, l->retry_ms);
@@ -66,8 +57,8 @@ static void on_retry(void *user)
 static void leave_with(struct janus_listener *l, int r, int code, const char *text, bool permanent)
 {
     struct error err;
-    char buf[32];
-    error_set(&err, r, id_text(&l->room, buf), "%s", text);
+    char buf[MODEL_ID_TEXT_MAX];
+    error_set(&err, r, model_id_text(&l->room, buf), "%s", text);
     if (l->inside && loop_now_ns(l->loop) - l->inside_ns > STEADY_NS) {
         l->retry_ms = RETRY_FIRST_MS;
     }
@@ -136,8 +127,8 @@ static void join(struct janus_listener *l)
 
 static bool is_news(struct janus_listener *l, const struct janus_room_said *said)
 {
-    char buf[32];
-    const char *id = id_text(&said->gone, buf);
+    char buf[MODEL_ID_TEXT_MAX];
+    const char *id = model_id_text(&said->gone, buf);
     if (l->last_gone && strcmp(l->last_gone, id) == 0) {
         return false;
     }

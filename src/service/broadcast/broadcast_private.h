@@ -126,6 +126,9 @@ bool janus_says_gone(const struct janus_result *res);
 void janus_step_fail(struct step *s, const struct janus_result *res, const char *what);
 /* An undo was answered: done, gone already, or a debt. */
 void janus_step_undone(struct step *s, const struct janus_result *res);
+/* The stop of what is destroyed at the end, if it is ours and is not to stay: destroy makes the call, which this answers. */
+void janus_step_stop(struct step *s, void (*destroy)(struct step *s));
+void janus_step_on_destroyed(void *user, const struct janus_result *res);
 
 extern const struct step_kind step_room;
 extern const struct step_kind step_mountpoint;

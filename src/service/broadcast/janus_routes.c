@@ -278,13 +278,30 @@ static void fill_mountpoint(const struct question *q, const struct janus_mountpo
     }
 }
 
+/* false: it is refused, and q is gone. */
+static bool take_result(struct question *q, const struct janus_result *res)
+{
+    bool answered = res->r >= 0;
+    q->call = NULL;
+    if (!answered) {
+        refuse_result(q, res);
+    }
+    return answered;
+}
+
+/* The end of q, and of the list. */
+static void send_list(struct question *q, const struct model *m, void *list)
+{
+    reply_model(q->reply, 200, m, list);
+    model_done(m, list);
+    question_free(q);
+}
+
 static void on_mountpoints(void *user, const struct janus_result *res,
                            const struct janus_mountpoint_info *infos, unsigned n)
 {
     struct question *q = user;
-    q->call = NULL;
-    if (res->r < 0) {
-        refuse_result(q, res);
+    if (!take_result(q, res)) {
         return;
     }
     struct janus_mountpoint_view_list list = {{0}};
@@ -293,9 +310,7 @@ static void on_mountpoints(void *user, const struct janus_result *res,
     for (unsigned i = 0; i < n; i++) {
         fill_mountpoint(q, &infos[i], &list.items.items[i]);
     }
-    reply_model(q->reply, 200, &janus_mountpoint_view_list_model, &list);
-    model_done(&janus_mountpoint_view_list_model, &list);
-    question_free(q);
+    send_list(q, &janus_mountpoint_view_list_model, &list);
 }
 
 static void ask_mountpoints(struct question *q)
@@ -339,9 +354,7 @@ static void on_rooms(void *user, const struct janus_result *res,
                      const struct janus_room_info *rooms, unsigned n)
 {
     struct question *q = user;
-    q->call = NULL;
-    if (res->r < 0) {
-        refuse_result(q, res);
+    if (!take_result(q, res)) {
         return;
     }
     struct janus_room_view_list list = {{0}};
@@ -350,9 +363,7 @@ static void on_rooms(void *user, const struct janus_result *res,
     for (unsigned i = 0; i < n; i++) {
         fill_room(q, &rooms[i], &list.items.items[i]);
     }
-    reply_model(q->reply, 200, &janus_room_view_list_model, &list);
-    model_done(&janus_room_view_list_model, &list);
-    question_free(q);
+    send_list(q, &janus_room_view_list_model, &list);
 }
 
 static void ask_rooms(struct question *q)
@@ -408,9 +419,7 @@ static void on_participants(void *user, const struct janus_result *res,
 {
     struct question *q = user;
     const struct janus_server_config *server = janus_server_config(q->server);
-    q->call = NULL;
-    if (res->r < 0) {
-        refuse_result(q, res);
+    if (!take_result(q, res)) {
         return;
     }
     q->view.participants.items = mem_new_array(struct janus_participant_view, MAX(n, 1u));
@@ -429,9 +438,7 @@ static void on_room_listed(void *user, const struct janus_result *res,
                            const struct janus_room_info *rooms, unsigned n)
 {
     struct question *q = user;
-    q->call = NULL;
-    if (res->r < 0) {
-        refuse_result(q, res);
+    if (!take_result(q, res)) {
         return;
     }
     model_id_copy(&q->view.room, &q->room);

@@ -113,6 +113,24 @@ void janus_step_fail(struct step *s, const struct janus_result *res, const char 
     }
 }
 
+void janus_step_on_destroyed(void *user, const struct janus_result *res)
+{
+    struct step *s = user;
+    JANUS_STEP(s)->call = NULL;
+    janus_step_undone(s, res);
+}
+
+void janus_step_stop(struct step *s, void (*destroy)(struct step *s))
+{
+    janus_step_drop(s);
+    s->kept = !s->ours || !request_of(s)->owned_by_app;
+    if (s->kept) {
+        step_stopped(s, 0, NULL);
+    } else {
+        janus_step_ready(s, destroy);
+    }
+}
+
 void janus_step_undone(struct step *s, const struct janus_result *res)
 {
     if (res->r == 0 || janus_says_gone(res)) {

@@ -447,29 +447,16 @@ static void check(struct step *s)
 
 /* ---- its end ---- */
 
-static void on_destroyed(void *user, const struct janus_result *res)
-{
-    struct step *s = user;
-    JANUS_STEP(s)->call = NULL;
-    janus_step_undone(s, res);
-}
-
 static void destroy(struct step *s)
 {
     const struct janus_mountpoint *spec = spec_of(s);
     JANUS_STEP(s)->call = janus_streaming_destroy(handle_of(s), id_of(s), spec->secret,
-                                                  spec->permanent, on_destroyed, s);
+                                                  spec->permanent, janus_step_on_destroyed, s);
 }
 
 static void stop(struct step *s)
 {
-    janus_step_drop(s);
-    s->kept = !s->ours || !request_of(s)->owned_by_app;
-    if (s->kept) {
-        step_stopped(s, 0, NULL);
-    } else {
-        janus_step_ready(s, destroy);
-    }
+    janus_step_stop(s, destroy);
 }
 
 const struct step_kind step_mountpoint = {

@@ -8,8 +8,7 @@
 #include "../await.h"
 #include "../peer/real_janus.h"
 #include "../peer/ws_peer.h"
-#include "base/mem.h"
-#include "service/broadcast/broadcast.h"
+#include "broadcast_rig.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -39,15 +38,10 @@ struct world {
     struct loop *l;
     struct real_janus *real;
     struct fake obs;
-    char dir[64];
-    struct store *store;
-    struct seal_ring *ring;
-    struct janus_servers *janus;
-    struct broadcasts *service;
+    struct broadcast_rig rig;
     bool rtmp; /* there is an RTMP server here, which wants grants */
     unsigned granted, ended;
     struct out events;
-    bool left;
 };
 
 /* ---- OBS ---- */
@@ -176,21 +170,11 @@ static void ungrant(void *user, const char *query)
 
 static void open_service(struct world *w)
 {
-    struct error err = {0};
-    struct janus_server_config jc = {.name = (char *)"main",
-                                     .url = (char *)real_janus_url(w->real),
-                                     .api_secret = (char *)"apis3cret",
-                                     .admin_key = (char *)"stream-admin"};
-    if (store_open(&(struct store_config){.dir = w->dir}, &w->store, &err) < 0 ||
-        seal_ring_open(w->dir, &w->ring, &err) < 0) {
-        fail_msg("%s", err.text);
-    }
-    w->janus = janus_servers_new(w->l, &jc, 1);
+    const struct janus_server_config jc = {.name = (char *)"main",
+                                           .url = (char *)real_janus_url(w->real),
+                                           .api_secret = (char *)"apis3cret",
+                                           .admin_key = (char *)"stream-admin"};
     const struct broadcasts_config config = {
-        .control = w->l,
-        .store = w->store,
-        .ring = w->ring,
-        .janus = w->janus,
         .ingest = {.rtmp = w->rtmp ? "rtmp://127.0.0.1:9" : NULL,
                    .grant = grant,
                    .ungrant = ungrant,
@@ -199,19 +183,12 @@ static void open_service(struct world *w)
         .pace = {.first_ms = 20, .max_ms = 200, .check_ms = 50, .stop_ms = 5000},
         .debt_ms = 100,
     };
-    w->service = broadcasts_new(&config);
-    if (broadcasts_load(w->service, &err) < 0) {
-        fail_msg("%s", err.text);
-    }
+    broadcast_rig_open(&w->rig, &jc, &config);
 }
 
-/* As a kill -9 would: nothing outside is undone. */
 static void drop_service(struct world *w)
 {
-    w->service = broadcasts_free(w->service);
-    w->janus = janus_servers_free(w->janus);
-    w->store = store_close(w->store);
-    w->ring = seal_ring_free(w->ring);
+    broadcast_rig_drop(&w->rig);
 }
 
 static struct world *world_with(bool rtmp)
@@ -226,8 +203,7 @@ static struct world *world_with(bool rtmp)
                                     .on_text = on_text},
                            .service = mem_strdup(THEIRS)};
     ws_peer_start(&w->obs.peer);
-    snprintf(w->dir, sizeof(w->dir), "/tmp/mast-test-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
+    broadcast_rig_init(&w->rig, w->l);
     open_service(w);
     return w;
 }
@@ -237,23 +213,13 @@ static struct world *world_new(void)
     return world_with(false);
 }
 
-static void on_left(void *user)
-{
-    ((struct world *)user)->left = true;
-}
-
 static void world_free(struct world *w)
 {
-    char cmd[96];
-    broadcasts_leave(w->service, BROADCASTS_STOP, 30000, on_left, w);
-    RUN_UNTIL(w->l, w->left);
-    drop_service(w);
+    broadcast_rig_done(&w->rig);
     assert_int_equal(w->granted, w->ended);
     real_janus_stop(w->real);
     ws_peer_stop(&w->obs.peer);
     loop_free(w->l);
-    snprintf(cmd, sizeof(cmd), "rm -r %s", w->dir);
-    assert_int_equal(system(cmd), 0);
     free(w->obs.service);
     out_done(&w->events);
     free(w);
@@ -262,9 +228,6 @@ static void world_free(struct world *w)
 /* The relay waits all the time: nothing is at its port. */
 static struct broadcast *begin(struct world *w)
 {
-    struct broadcast_request q;
-    struct broadcast *b = NULL;
-    struct error err = {0};
     _cleanup_free_ char *json = mem_printf(
         "{\"id\":\"one\",\"source_kind\":\"obs\",\"relay_kind\":\"ffmpeg\",\"obs_port\":%s,%s,"
         "\"obs_password\":\"pw\",\"mountpoint_spec\":{\"id\":9001,\"media\":[{\"type\":\"video\","
@@ -272,11 +235,7 @@ static struct broadcast *begin(struct world *w)
         strrchr(w->obs.peer.url, ':') + 1,
         w->rtmp ? "\"stream\":\"live/obs\""
                 : "\"srs\":{\"rtmp_url\":\"rtmp://127.0.0.1:9\",\"stream_key\":\"s3cret\"}");
-    if (broadcast_request_parse(&q, BYTES_STR(json), 0, &err) < 0 ||
-        broadcasts_start(w->service, &q, &b, &err) < 0) {
-        fail_msg("%s: %s", err.where, err.text);
-    }
-    return b;
+    return broadcast_rig_begin(&w->rig, json);
 }
 
 #define AWAIT_STATE(w, b, s) RUN_UNTIL((w)->l, broadcast_state(b) == (s))
@@ -402,7 +361,7 @@ static void test_a_debt_is_paid_when_it_returns(void **state)
     /* Also after a restart. */
     drop_service(w);
     open_service(w);
-    b = broadcasts_find(w->service, "one");
+    b = broadcasts_find(w->rig.service, "one");
     RUN_UNTIL(w->l, broadcast_debts(b) == 1);
     w->obs.refuses = 0;
     RUN_UNTIL(w->l, broadcast_debts(b) == 0 && !w->obs.active &&
@@ -417,7 +376,7 @@ static void test_is_taken_up_again(void **state)
     await_stream(w, begin(w));
     drop_service(w);
     open_service(w);
-    struct broadcast *b = broadcasts_find(w->service, "one");
+    struct broadcast *b = broadcasts_find(w->rig.service, "one");
     await_stream(w, b);
     assert_int_equal(w->obs.starts, 1);
     stop_and_wait(w, b);
@@ -435,7 +394,7 @@ static void test_publishes_here_with_credentials_of_the_run(void **state)
     open_service(w);
     /* Those of the former run have ended: the stream is begun with others. */
     RUN_UNTIL(w->l, w->obs.starts == 2);
-    struct broadcast *b = broadcasts_find(w->service, "one");
+    struct broadcast *b = broadcasts_find(w->rig.service, "one");
     await_stream(w, b);
     assert_string_not_equal(before, w->obs.service);
     stop_and_wait(w, b);
@@ -540,18 +499,16 @@ static void test_credentials_end_with_the_broadcast(void **state)
     RUN_UNTIL(w->l, broadcast_forget(b) == 0);
     /* Suspended. */
     await_stream(w, begin(w));
-    broadcasts_leave(w->service, BROADCASTS_SUSPEND, 30000, on_left, w);
-    RUN_UNTIL(w->l, w->left);
-    w->left = false;
+    broadcast_rig_leave(&w->rig, BROADCASTS_SUSPEND);
     assert_int_equal(w->granted, w->ended);
     drop_service(w);
     open_service(w);
-    await_stream(w, broadcasts_find(w->service, "one"));
+    await_stream(w, broadcasts_find(w->rig.service, "one"));
     /* Killed: those of the process are gone with it, and the next one's end as ever. */
     drop_service(w);
     assert_int_equal(w->granted, w->ended);
     open_service(w);
-    b = broadcasts_find(w->service, "one");
+    b = broadcasts_find(w->rig.service, "one");
     RUN_UNTIL(w->l, w->granted - w->ended == 2);
     await_stream(w, b);
     stop_and_wait(w, b);
