@@ -275,6 +275,18 @@ static void test_stop_all_and_the_service(void **state)
     world_free(w);
 }
 
+static void test_ports_that_are_none(void **state)
+{
+    struct world *w = world_new(false);
+    const struct mast_janus_server janus = {.url = real_janus_url(w->real), .rtp_ports = "20000"};
+    const struct mast_orchestrator_config config = {.janus = &janus, .n_janus = 1};
+    struct mast_error err = {0};
+    assert_int_equal(mast_orchestrator_new(w->mast, &config, &w->orchestrator, &err), -EINVAL);
+    assert_string_equal(err.where, "rtp_ports");
+    assert_null(w->orchestrator);
+    world_free(w);
+}
+
 static void test_a_folder_brings_it_back(void **state)
 {
     struct world *w = world_new(false);
@@ -345,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_free_stops_what_runs),
         cmocka_unit_test(test_free_tells_what_it_could_not_undo),
         cmocka_unit_test(test_stop_all_and_the_service),
+        cmocka_unit_test(test_ports_that_are_none),
         cmocka_unit_test(test_a_folder_brings_it_back),
         cmocka_unit_test(test_an_application_with_a_loop_of_its_own),
     };

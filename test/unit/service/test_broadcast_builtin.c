@@ -157,8 +157,20 @@ struct world {
     struct broadcasts *service;
     struct net_guard guard; /* lets nobody in */
     char rtmp_url[64];
+    unsigned granted, ended; /* credentials for ffmpeg to read the stream here */
     bool left;
 };
+
+static char *grant(void *user, const char *path, bool publish)
+{
+    assert_false(publish);
+    return mem_printf("token=%u", ++((struct world *)user)->granted);
+}
+
+static void ungrant(void *user, const char *query)
+{
+    ((struct world *)user)->ended++;
+}
 
 static void on_left(void *user)
 {
@@ -202,7 +214,10 @@ static struct world *world_new(unsigned with)
         .n_loops = 1,
         .janus = w->janus,
         .guard = with & WORLD_GUARDED ? &w->guard : NULL,
-        .ingest = {.rtmp = with & WORLD_NO_INGEST ? NULL : w->rtmp_url},
+        .ingest = {.rtmp = with & WORLD_NO_INGEST ? NULL : w->rtmp_url,
+                   .grant = grant,
+                   .ungrant = ungrant,
+                   .user = w},
         .pace = {.first_ms = 20, .max_ms = 200, .check_ms = 100, .stop_ms = 5000},
         .stale_ms = 2000,
     };
@@ -461,7 +476,9 @@ static void test_what_must_be_encoded_anew(void **state)
     assert_string_equal(res->steps.items[1].name, "relay");
     /* It goes, and who comes next needs nothing of the kind. */
     feeder_stop(w->pyramid);
+    assert_int_equal(w->granted - w->ended, 1);
     RUN_UNTIL(w->control, relay_is(b, BROADCAST_RELAY_BUILTIN));
+    assert_int_equal(w->granted, w->ended);
     res = broadcast_result(b);
     assert_null(res->relay_info->why);
     assert_int_equal(res->warnings.len, 0);
@@ -477,6 +494,8 @@ static void test_what_must_be_encoded_anew(void **state)
     await_media(w, b);
     assert_int_equal(broadcast_result(b)->warnings.len, 1);
     stop_and_wait(w, b);
+    assert_int_equal(w->granted, 2);
+    assert_int_equal(w->ended, 2);
     feeder_stop(w->pyramid);
     world_free(w);
 }
