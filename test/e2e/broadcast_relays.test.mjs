@@ -13,9 +13,11 @@ import { inOwnNetwork } from "./lib/netns.mjs";
 import { RtmpServer } from "./lib/rtmp-server.mjs";
 import { RtspCamera } from "./lib/rtsp-camera.mjs";
 import { WebrtcBrowser } from "./lib/webrtc-page.mjs";
-import { sameWorld, servantsOf, world } from "./lib/world.mjs";
+import { firstWorld, sameWorld, servantsOf } from "./lib/world.mjs";
 
 const H264 = "packetization-mode=1;profile-level-id=42e01f;level-asymmetry-allowed=1";
+// mast-av stays for the next one who needs it.
+const WORKER = /process .*mast-av|descriptor (anon_inode:\[pidfd\]|pipe|socket)$/;
 
 if (inOwnNetwork(import.meta.url)) {
   defineTests();
@@ -26,13 +28,15 @@ function defineTests() {
   let browser;
   let mast;
   let broadcasts;
+  let clean;
   const open = [];
 
   before(async () => {
-    janus = await Janus.start();
+    janus = await Janus.start({ reclaim: 0 }); // its default: sessions go with their connections
     browser = await WebrtcBrowser.start();
     mast = await Mast.start({ config: { ...janusConfig(janus), outgoing: { allow: ["127.0.0.0/8"] } } });
     broadcasts = new Broadcasts(mast);
+    clean = await firstWorld({ mast, janus });
   });
 
   afterEach(async () => {
@@ -41,6 +45,7 @@ function defineTests() {
       await thing.close();
     }
     await browser.clear();
+    await sameWorld(clean, { mast, janus }, { except: WORKER, timeout: 30000 });
   });
 
   after(async () => {
@@ -76,7 +81,6 @@ function defineTests() {
   for (const relay of ["ffmpeg", "gstreamer"]) {
     test(`a feed at another RTMP server, by ${relay}, started before it is there`, { timeout: TEST_MS }, async () => {
       const server = opened(await RtmpServer.start());
-      const before = await world({ mast });
       const { broadcast_id: id } = await broadcasts.start(request({ source_kind: "rtmp_external", relay_kind: relay, srs: spec(server, "secret-key-1") }));
       const waits = await broadcasts.reaches(id, "degraded");
       assert.match(waits.reason, /no media/);
@@ -86,7 +90,6 @@ function defineTests() {
       assert.doesNotMatch(JSON.stringify(await broadcasts.show(id)), /secret-key-1/);
       await broadcasts.stop(id);
       assert.deepEqual(await janus.mountpoints(), []);
-      await sameWorld(before, { mast }, { except: /tcp to/ });
     });
 
     test(`a camera with a password, by ${relay}`, { timeout: TEST_MS }, async () => {
@@ -96,7 +99,6 @@ function defineTests() {
       await broadcasts.reaches(b.broadcast_id, "running");
       await isSeen();
       await broadcasts.stop(b.broadcast_id);
-      assert.deepEqual(servantsOf(mast.pid), []);
     });
   }
 
