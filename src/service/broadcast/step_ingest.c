@@ -17,6 +17,7 @@ struct ingest_step {
     struct step step;
     struct ingest_look *look;
     struct loop_timer *again; /* while it waits: nobody checks it then */
+    bool ends;                /* with the answer that is under way */
 };
 #define INGEST(s) CONTAINER_OF((s), struct ingest_step, step)
 
@@ -46,8 +47,13 @@ static void on_show(void *user, const struct stream_info *info)
     struct ingest_look *l = user;
     struct step *s = l->s;
     free(l);
-    if (s) {
-        INGEST(s)->look = NULL;
+    if (!s) {
+        return;
+    }
+    INGEST(s)->look = NULL;
+    if (INGEST(s)->ends) {
+        step_stopped(s, 0, NULL);
+    } else {
         judge(s, info && info->on_air);
     }
 }
@@ -72,6 +78,7 @@ static void drop(struct step *s)
 {
     struct ingest_step *in = INGEST(s);
     in->again = loop_timer_free(in->again);
+    in->ends = false;
     if (in->look) {
         in->look->s = NULL;
         in->look = NULL;
@@ -85,10 +92,15 @@ static void start(struct step *s)
     look(s);
 }
 
+/* Not before the answer is here: the engine, which may be about to end, gives it to somebody. */
 static void stop(struct step *s)
 {
-    drop(s);
-    step_stopped(s, 0, NULL);
+    struct ingest_step *in = INGEST(s);
+    in->again = loop_timer_free(in->again);
+    in->ends = in->look != NULL;
+    if (!in->ends) {
+        step_stopped(s, 0, NULL);
+    }
 }
 
 const struct step_kind step_ingest = {

@@ -340,6 +340,30 @@ static void test_a_publisher_that_goes_and_returns(void **state)
     world_free(w);
 }
 
+/* Nothing is made: only the stream itself tells whether the front end does its part. */
+static void test_a_stream_of_the_front_end(void **state)
+{
+    struct world *w = world_new(0);
+    struct broadcast *b = begin(w, "{\"source_kind\":\"frontend_owned\",\"stream\":\"live/a\"}");
+    const struct broadcast_result *res = broadcast_result(b);
+    assert_int_equal(res->steps.len, 1);
+    assert_string_equal(res->steps.items[0].describe, "watch for a publisher of stream live/a");
+    AWAIT_STATE(w, b, BROADCAST_DEGRADED);
+    RUN_UNTIL(w->control, reason_is(b, "ingest: nobody publishes live/a yet"));
+    for (unsigned round = 0; round < 2; round++) {
+        feeder_start(w->steady, "live/a");
+        AWAIT_STATE(w, b, BROADCAST_RUNNING);
+        assert_true(res->health->stream);
+        feeder_stop(w->steady);
+        AWAIT_STATE(w, b, BROADCAST_DEGRADED);
+        RUN_UNTIL(w->control, reason_is(b, "ingest: nobody publishes live/a"));
+        assert_false(res->health->stream);
+    }
+    stop_and_wait(w, b);
+    (void)begin(w, "{\"source_kind\":\"frontend_owned\",\"stream\":\"live/b\"}");
+    world_free(w); /* while it asks */
+}
+
 static void test_heals_after_a_crash_of_janus(void **state)
 {
     struct world *w = world_new(0);
@@ -540,6 +564,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_stream_reaches_janus),
         cmocka_unit_test(test_a_publisher_that_goes_and_returns),
+        cmocka_unit_test(test_a_stream_of_the_front_end),
         cmocka_unit_test(test_heals_after_a_crash_of_janus),
         cmocka_unit_test(test_a_publisher_publishes_to_us),
         cmocka_unit_test(test_a_stream_is_pulled),
