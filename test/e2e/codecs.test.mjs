@@ -66,9 +66,8 @@ for (const [video, audio, browserHas] of [
       assert.deepEqual([tracks[video].width, tracks[video].height], [320, 240]);
       assert.deepEqual([tracks[audio].sample_rate, tracks[audio].channels], [48000, 2]);
 
-      const init = await assertFileOpens(path, video, audio);
       const page = await browser.newPage();
-      await page.goto(`${mast.url}/${path}`);
+      const [init] = await Promise.all([assertFileOpens(path, video, audio), page.goto(`${mast.url}/${path}`)]);
       const supported = await page.evaluate(
         (list) => list.filter((x) => MediaSource.isTypeSupported(`${x.kind}/mp4; codecs="${x.codecs}"`)).map((x) => x.kind),
         init.tracks,
@@ -82,7 +81,7 @@ for (const [video, audio, browserHas] of [
         ? waitPlaying(page)
         : page.waitForFunction(() => window.mast.state === "playing", null, { timeout: PATIENCE_MS, polling: 50 }));
       const before = await playerState(page);
-      await page.waitForFunction((from) => window.mast.currentTime > from + 3, before.currentTime, { timeout: PATIENCE_MS });
+      await page.waitForFunction((from) => window.mast.currentTime > from + 2, before.currentTime, { timeout: PATIENCE_MS });
       const last = await playerState(page);
       assert.equal(last.error, null);
       if (supported.includes("video")) {

@@ -128,7 +128,7 @@ describe("http/2", { concurrency: false }, () => {
     session.close();
   });
 
-  test("a hundred blocked requests: their client leaves, nothing stays", async () => {
+  test("ninety feeds and nine playlists on one connection: their client leaves, nothing stays", async () => {
     const session = await open();
     const before = await mast.metric("mast_http_connections");
     assert.ok((await mast.metric("mast_http2_connections")) >= 1);
@@ -227,7 +227,7 @@ function flood(bytes) {
   });
 }
 
-test("floods are cut off and said in the log; readers of the stream notice nothing", async () => {
+test("floods are cut off and said in the log; others are answered meanwhile, and the stream stays", async () => {
   const session = await open();
   const connections = await mast.metric("mast_http_connections");
   for (const [name, bytes] of Object.entries(FLOODS)) {

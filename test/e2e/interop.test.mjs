@@ -86,10 +86,11 @@ test("addresses of one and of many segments, ffmpeg's switches, librtmp", async 
 });
 
 test("ffmpeg and GStreamer publish and read by RTMPS", async () => {
-  for (const [name, publish] of [
+  const publishers = [
     ["ffmpeg", (url) => publishFfmpeg(url, { size: "320x240", rate: 25, gop: 25, extra: ["-tls_verify", "0"] })],
     ["gst", (url) => publishGstreamer(url, { width: 320, height: 240, rate: 25, gop: 25, options: "tls-validation-flags=0" })],
-  ]) {
+  ];
+  await Promise.all(publishers.map(async ([name, publish]) => {
     const path = `live/tls-${name}`;
     await whilePublishing(publish(rtmps(open, path)), open, async () => {
       const s = await open.onAir(path);
@@ -101,7 +102,7 @@ test("ffmpeg and GStreamer publish and read by RTMPS", async () => {
       const source = ["rtmp2src", `location=${rtmps(open, path)}`, "tls-validation-flags=0", "num-buffers=60"];
       await runProgram("gst-launch-1.0", ["-q", ...source, "!", "flvdemux", "name=d", "d.video", "!", "fakesink"]);
     });
-  }
+  })); // prettier-ignore
 });
 
 test("only who has the password publishes, and only who has it reads", async () => {
@@ -115,10 +116,11 @@ test("only who has the password publishes, and only who has it reads", async () 
     assert.equal(refusals(), before + 1, query);
     assert.match(child.log, /password|credentials/, "the publisher is told why");
   }
-  for (const [name, publish] of [
+  const publishers = [
     ["ffmpeg", (url) => publishFfmpeg(url, { size: "320x240", rate: 25, gop: 25 })],
     ["gst", (url) => publishGstreamer(url, { width: 320, height: 240, rate: 25, gop: 25 })],
-  ]) {
+  ];
+  await Promise.all(publishers.map(async ([name, publish]) => {
     const mine = `${path}-${name}`;
     const viewer = "user=viewer&pass=watch%20only%201";
     await whilePublishing(publish(closed.rtmp(`${mine}?${CREDENTIALS}`)), closed, async () => {
@@ -129,7 +131,7 @@ test("only who has the password publishes, and only who has it reads", async () 
       const source = ["rtmp2src", `location=${closed.rtmp(`${mine}?${viewer}`)}`, "num-buffers=30"];
       await runProgram("gst-launch-1.0", ["-q", ...source, "!", "fakesink"]);
     });
-  }
+  })); // prettier-ignore
   assert.ok(!closed.wholeLog.includes(PASSWORD) && !closed.wholeLog.includes(encodeURIComponent(PASSWORD)), "no secret in the log");
 });
 

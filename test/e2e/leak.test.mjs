@@ -7,12 +7,14 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { eventually, Mast, stopChild } from "./lib/mast.mjs";
+import { cost } from "./lib/crowd.mjs";
+import { eventually, Mast, sleep, stopChild } from "./lib/mast.mjs";
 
 const LONG = process.env.MAST_LONG === "1";
 const PUBLISHERS = LONG ? 1000 : 100;
 const READERS = LONG ? 10000 : 1000;
 const AT_ONCE = 200;
+const IDLE_S = 3;
 
 const LOAD = join(process.env.MAST_BUILD ?? new URL("../../build", import.meta.url).pathname, "bench/mast-load");
 
@@ -117,20 +119,16 @@ for (const [name, url] of [["RTMP", () => mast.rtmp("live/read")], ["MSE", () =>
   });
 }
 
-test("an idle server is small and still", async (t) => {
+test("an idle server is small, and hardly uses its core", async (t) => {
   const quiet = await Mast.start({ config: { log: { level: "warn" } } });
   try {
-    const { readFile } = await import("node:fs/promises");
-    const cpu = async () => {
-      const fields = (await readFile(`/proc/${quiet.pid}/stat`, "utf8")).split(") ")[1].split(" ");
-      return Number(fields[11]) + Number(fields[12]);
-    };
-    const from = await cpu();
-    await new Promise((done) => setTimeout(done, 5000));
-    const ticks = (await cpu()) - from;
-    const rss = Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${quiet.pid}/status`, "utf8"))[1]) / 1024;
-    t.diagnostic(`idle: ${rss.toFixed(1)} MiB resident, ${(ticks / 5).toFixed(2)} % of a core`);
-    assert.ok(rss < 30, `${rss} MiB`);
+    const from = cost(quiet.pid);
+    await sleep(IDLE_S * 1000);
+    const to = cost(quiet.pid);
+    const [mib, percent] = [to.rss / 1024, ((to.cpu - from.cpu) / IDLE_S) * 100];
+    t.diagnostic(`idle: ${mib.toFixed(1)} MiB resident, ${percent.toFixed(2)} % of a core`);
+    assert.ok(mib < 30, `${mib} MiB`);
+    assert.ok(percent < 5, `${percent} % of a core`);
   } finally {
     await quiet.close();
   }

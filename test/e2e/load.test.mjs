@@ -4,11 +4,11 @@
 // (bench/load/crowd.c). A short form runs with every test; MAST_LONG=1 reloads and upgrades many times.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
 
+import { makeCertificate } from "./lib/certificate.mjs";
 import { childrenOf, cost, Crowd, Flapper, publishLoad } from "./lib/crowd.mjs";
 import { eventually, freePort, Mast, stopChild } from "./lib/mast.mjs";
 
@@ -26,14 +26,6 @@ const USERS = [
 ];
 const asStudio = "user=studio&pass=publishing";
 
-function makeCertificate(mast, name) {
-  execFileSync("openssl", [
-    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", `/CN=${name}`,
-    "-keyout", join(mast.dir, "tls.key"), "-out", join(mast.dir, "tls.crt"),
-  ], { stdio: "ignore" }); // prettier-ignore
-  return name;
-}
-
 function shownCertificate(port) {
   return new Promise((done, fail) => {
     const s = connectTls({ host: "127.0.0.1", port, rejectUnauthorized: false }, () => {
@@ -48,7 +40,7 @@ async function start() {
   const tls = { enabled: true, plain: true };
   const mast = await Mast.start({ config: { watch: false, log: { level: "info" }, http: { tls }, access: { users: USERS } } });
   const files = { certificate: join(mast.dir, "tls.crt"), key: join(mast.dir, "tls.key") };
-  makeCertificate(mast, "first");
+  makeCertificate(files, "first");
   Object.assign(mast.config.http.tls, files);
   Object.assign(mast.config.rtmps, files);
   await reload(mast, () => {});
@@ -110,7 +102,7 @@ test(`${5 * RELOADS} reloads under load: no client of an untouched stream notice
     assert.equal(before.length, 2 * (1 + 8 * 5 + 1));
 
     for (let i = 0; i < RELOADS; i++) {
-      const name = makeCertificate(mast, `certificate-${i}`);
+      const name = makeCertificate(mast.config.http.tls, `certificate-${i}`);
       await reload(mast, () => {});
       assert.equal(await shownCertificate(mast.httpPort), name);
       assert.equal(await shownCertificate(mast.rtmpsPort), name);

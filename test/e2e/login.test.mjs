@@ -162,6 +162,15 @@ test("the page asks, lists, plays, and forgets", async () => {
   try {
     const page = await browser.newPage();
     await page.goto(mast.url);
+    await page.locator(".login").waitFor();
+    // What lies under it is not reached by the keyboard, and it does not go.
+    for (let i = 0; i < 8; i++) {
+      await page.keyboard.press("Tab");
+      assert.ok(await page.evaluate(() => document.activeElement === document.body || document.activeElement.closest(".login") !== null));
+    }
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Escape");
+    assert.ok(await page.evaluate(() => document.querySelector(".login").matches(":modal")));
     await page.locator(".login input[name=user]").fill(EYE.user);
     await page.locator(".login input[name=password]").fill("wrong-password");
     await page.locator(".login button[type=submit]").click();

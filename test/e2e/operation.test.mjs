@@ -11,6 +11,7 @@ import { after, before, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 
 import { startBrowser, waitPlaying } from "./lib/browser.mjs";
+import { makeCertificate } from "./lib/certificate.mjs";
 import { publishFfmpeg, startProgram } from "./lib/ffmpeg.mjs";
 import { eventually, exitOf, freePort, Mast, sleep, stopChild } from "./lib/mast.mjs";
 import { WebSocketClient } from "./lib/ws.mjs";
@@ -24,16 +25,6 @@ before(async () => {
 after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
-
-// A certificate of its own at these paths, over what was there. Returns its subject.
-function makeCertificate(name) {
-  execFileSync("openssl", [
-    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-    "-subj", `/CN=${name}`, "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
-    "-keyout", join(folder, "tls.key"), "-out", join(folder, "tls.crt"),
-  ], { stdio: "ignore" }); // prettier-ignore
-  return name;
-}
 
 // The subject of the certificate that a port shows to who connects now.
 function shownCertificate(port) {
@@ -93,8 +84,8 @@ async function withPublisher(mast, path, url, run) {
 }
 
 test("HTTPS with a certificate of one's own: curl trusts it, HSTS is said, plain HTTP is refused", async () => {
-  makeCertificate("first");
   const files = { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key") };
+  makeCertificate(files, "first");
   const mast = await Mast.start({ config: { http: { tls: { enabled: true, ...files } }, rtmps: files } });
   try {
     for (const [version, first] of [["--http1.1", /^HTTP\/1\.1 200 /], ["--http2", /^HTTP\/2 200 /]]) {
@@ -148,8 +139,8 @@ async function reload(mast) {
 }
 
 test("reload: certificates, ports, stream settings and the log level change; no client of a stream notices", async () => {
-  makeCertificate("before");
   const files = { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key") };
+  makeCertificate(files, "before");
   const mast = await Mast.start({
     config: { watch: false, log: { level: "info" }, http: { tls: { enabled: true, plain: true, ...files } }, rtmps: files },
   });
@@ -168,7 +159,7 @@ test("reload: certificates, ports, stream settings and the log level change; no 
       assert.deepEqual(await reload(mast), { status: 200, changed: [], restart: [] });
 
       // Certificates: the files have the same names and other contents.
-      makeCertificate("after");
+      makeCertificate(files, "after");
       assert.equal(await shownCertificate(mast.rtmpsPort), "before");
       assert.equal((await reload(mast)).status, 200);
       assert.equal(await shownCertificate(mast.rtmpsPort), "after");
@@ -221,8 +212,8 @@ test("reload: certificates, ports, stream settings and the log level change; no 
 });
 
 test("reload: what is wrong is refused with where, and nothing changes", async () => {
-  makeCertificate("good");
   const files = { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key") };
+  makeCertificate(files, "good");
   const mast = await Mast.start({ config: { watch: false, rtmps: files } });
   try {
     const refused = async (change, where) => {
@@ -257,8 +248,8 @@ test("reload: what is wrong is refused with where, and nothing changes", async (
 });
 
 test("reload: SIGHUP, and files that change by themselves", async () => {
-  makeCertificate("one");
   const files = { certificate: join(folder, "tls.crt"), key: join(folder, "tls.key") };
+  makeCertificate(files, "one");
   const mast = await Mast.start({ config: { rtmps: files } });
   try {
     const move = async () => {
@@ -267,7 +258,7 @@ test("reload: SIGHUP, and files that change by themselves", async () => {
     };
     await move();
     await eventually("the file was noticed", () => connectTcp(mast.rtmpPort));
-    makeCertificate("two");
+    makeCertificate(files, "two");
     await eventually("the certificate was noticed", async () => (await shownCertificate(mast.rtmpsPort)) === "two");
     await writeConfig(mast, (c) => (c.watch = false));
     await eventually("the switch was noticed", () => /watch has a new value/.test(mast.log));

@@ -315,6 +315,7 @@ test("Portuguese by the browser and by the switch, kept over a reload", async ()
     await page.goto(`${mast.url}/${CAMERA}`);
     await waitPlaying(page);
     await visible(page.getByText("MSE por WebSocket: menor atraso"));
+    await page.getByRole("button", { name: "Pausar (espaço)" }).waitFor({ state: "attached" });
     await visible(page.getByText("Quadros-chave"));
     await assertClean(page);
   } finally {

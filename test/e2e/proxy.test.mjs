@@ -2,7 +2,6 @@
 // docs/reverse-proxy.md: its configurations of Mast, nginx and Caddy, with the real programs. Only names of files and ports are changed.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
@@ -10,6 +9,7 @@ import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 
 import { startBrowser, waitPlaying } from "./lib/browser.mjs";
+import { makeCertificate } from "./lib/certificate.mjs";
 import { publishFfmpeg, startProgram } from "./lib/ffmpeg.mjs";
 import { parsePlaylist } from "./lib/hls-check.mjs";
 import { blocks } from "./lib/markdown.mjs";
@@ -30,10 +30,7 @@ before(async () => {
     config[b.info] = b.text;
   }
   folder = await mkdtemp(join(tmpdir(), "mast-proxy-"));
-  execFileSync("openssl", [
-    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", `/CN=${NAME}`,
-    "-addext", `subjectAltName=DNS:${NAME}`, "-keyout", join(folder, "privkey.pem"), "-out", join(folder, "fullchain.pem"),
-  ], { stdio: "ignore" }); // prettier-ignore
+  makeCertificate({ certificate: join(folder, "fullchain.pem"), key: join(folder, "privkey.pem") }, NAME, { for: `DNS:${NAME}` });
   mast = await Mast.start();
   await mast.stop();
   mast.writeConfig = () => writeFile(mast.configFile, config.yaml);

@@ -4,7 +4,7 @@
 // (issue 3, "What must hold" 4).
 
 import assert from "node:assert/strict";
-import { execFile, execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
+import { makeCertificate } from "./lib/certificate.mjs";
 import { childrenOf, publishLoad } from "./lib/crowd.mjs";
 import { eventually, Mast, stopChild } from "./lib/mast.mjs";
 import { askRtmp, exchange, rawGet, upgrade } from "./lib/raw.mjs";
@@ -44,11 +45,10 @@ let BOSS;
 
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), "mast-secrets-"));
-  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=secret",
-    "-keyout", join(dir, "tls.key"), "-out", join(dir, "tls.crt")], { stdio: "ignore" }); // prettier-ignore
-  secrets["the TLS key"] = readFileSync(join(dir, "tls.key"), "utf8").split("\n")[1];
-  BOSS = basic("boss", S("the API user's password"));
   const files = { certificate: join(dir, "tls.crt"), key: join(dir, "tls.key") };
+  makeCertificate(files, "secret");
+  secrets["the TLS key"] = readFileSync(files.key, "utf8").split("\n")[1];
+  BOSS = basic("boss", S("the API user's password"));
   // Nobody listens there: what fails is logged, with its address.
   const nobody = "127.0.0.1:9";
   mast = await Mast.start({

@@ -27,5 +27,14 @@
 /* Runs the loop (on this thread) until the condition holds. */
 #define RUN_UNTIL(l, cond) AWAIT_STEP(cond, loop_run_once((l), 20))
 
-/* The same while other threads do the work. */
+/* Runs it for a time: where what is looked for is that nothing happens. */
+#define RUN_FOR(l, ms)                                                                             \
+    do {                                                                                           \
+        const int64_t _end = clock_mono_ns() + (ms)*NS_PER_MS;                                     \
+        while (clock_mono_ns() < _end) {                                                           \
+            loop_run_once((l), 10);                                                                \
+        }                                                                                          \
+    } while (0)
+
+/* RUN_UNTIL while other threads do the work. */
 #define WAIT_UNTIL(cond) AWAIT_STEP(cond, usleep(1000))

@@ -73,14 +73,18 @@ class Login {
 
   constructor(root: HTMLElement) {
     const form = el("form", { class: "login-form" }, el("h1", {}, mark(), "Mast"), this.byUser, this.byKey, this.error, this.submit, this.other);
-    const view = el("div", { class: "login", role: "dialog", "aria-modal": "true", "aria-label": t("login.in") }, form);
+    const view = el("dialog", { class: "login", "aria-label": t("login.in") }, form);
     form.addEventListener("submit", (e) => {
       e.preventDefault();
       void this.send();
     });
     this.other.addEventListener("click", () => this.choose(!this.usesKey));
     this.choose(false);
+    // It goes with the page only: what lies under it is not to be used.
+    view.addEventListener("cancel", (e) => e.preventDefault());
+    view.addEventListener("close", () => view.showModal());
     root.append(view);
+    view.showModal();
     this.user.focus();
   }
 

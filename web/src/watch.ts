@@ -40,6 +40,8 @@ function isTransport(v: string | null): v is TransportName {
   return TRANSPORTS.some((x) => x === v);
 }
 
+const withKey = (label: Key, key: string): string => `${t(label)} (${key === " " ? t("keys.space") : key})`;
+
 export class Watch implements View {
   readonly node: HTMLElement;
   private readonly video = el("video", { playsinline: true, "aria-label": t("player.video") });
@@ -105,13 +107,12 @@ export class Watch implements View {
 
   // key: its shortcut, said in the label.
   private button(label: Key, key: string, click: () => void, ...icons: IconName[]): HTMLButtonElement {
-    const shown = key === " " ? "space" : key;
-    const says = key ? `${t(label)} (${shown})` : t(label);
+    const says = key ? withKey(label, key) : t(label);
     return el("button", { class: "control", type: "button", "aria-label": says, title: says, click }, ...icons.map(icon));
   }
 
   private relabel(button: HTMLButtonElement, label: Key, key: string): void {
-    const says = `${t(label)} (${key})`;
+    const says = withKey(label, key);
     if (button.title !== says) {
       button.title = says;
       button.setAttribute("aria-label", says);
@@ -165,7 +166,7 @@ export class Watch implements View {
     }
     this.awake();
     return addShortcuts([
-      { key: " ", shown: "space", label: "keys.play", run: () => this.togglePause() },
+      { key: " ", shown: t("keys.space"), label: "keys.play", run: () => this.togglePause() },
       { key: "m", label: "keys.mute", run: () => this.toggleMute() },
       { key: "ArrowUp", shown: "↑", label: "keys.louder", run: () => this.setVolume(this.video.volume + VOLUME_STEP) },
       { key: "ArrowDown", shown: "↓", label: "keys.quieter", run: () => this.setVolume(this.video.volume - VOLUME_STEP) },
@@ -274,7 +275,7 @@ export class Watch implements View {
       setText(this.why, t("transport.says", { transport: t(`transport.${transport}`), why }));
     }
     this.playButton.classList.toggle("on", !this.paused);
-    this.relabel(this.playButton, this.paused ? "player.play" : "player.pause", "space");
+    this.relabel(this.playButton, this.paused ? "player.play" : "player.pause", " ");
     this.bigPlay.hidden = !this.paused;
     this.video.title = message ?? "";
     this.showSound();

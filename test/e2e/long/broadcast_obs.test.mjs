@@ -3,7 +3,6 @@
 // returns, and has its own settings back at the end.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -12,6 +11,7 @@ import { after, afterEach, before, test } from "node:test";
 import { createServer } from "node:tls";
 
 import { Broadcasts, janusConfig } from "../lib/broadcast.mjs";
+import { makeCertificate } from "../lib/certificate.mjs";
 import { Janus } from "../lib/janus.mjs";
 import { eventually, Mast } from "../lib/mast.mjs";
 import { inOwnNetwork } from "../lib/netns.mjs";
@@ -27,13 +27,6 @@ const SLOW = { timeout: 60000 };
 // OBS speaks no TLS; what listens in front of it does. The certificate is the only authority that the server trusts.
 const CERTIFICATE = join(tmpdir(), `mast-obs-${process.pid}.crt`);
 const KEY = join(tmpdir(), `mast-obs-${process.pid}.key`);
-
-function makeCertificate() {
-  execFileSync("openssl", [
-    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=obs"],
-    ...["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", KEY, "-out", CERTIFICATE],
-  ], { stdio: "ignore" }); // prettier-ignore
-}
 
 async function tlsFront(port) {
   const front = createServer({ cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) }, (client) => {
@@ -66,7 +59,7 @@ function defineTests() {
     await obs.service(OWN);
     janus = await Janus.start();
     browser = await WebrtcBrowser.start();
-    makeCertificate();
+    makeCertificate({ certificate: CERTIFICATE, key: KEY }, "obs", { for: "IP:127.0.0.1" });
     mast = await Mast.start({ config: janusConfig(janus), env: { SSL_CERT_FILE: CERTIFICATE } });
     broadcasts = new Broadcasts(mast);
   });

@@ -6,11 +6,11 @@
 //   MAST_ASAN     1: MAST_BIN is a build with AddressSanitizer, whose memory is not judged, only what it reports
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
+import { makeCertificate } from "../lib/certificate.mjs";
 import { childrenOf, cost, Crowd, Flapper, folderBytes, publishLoad, slopeOf, waitedForCpu } from "../lib/crowd.mjs";
 import { eventually, Mast, sleep, stopChild } from "../lib/mast.mjs";
 
@@ -28,13 +28,6 @@ const GAP_MAX_MS = { rtmp: 1500, ws: 1500, wss: 1500, llhls: 2500, llhlss: 2500,
 const FLAT_KIB_PER_HOUR = 1024;
 
 let mast;
-
-function makeCertificate() {
-  execFileSync("openssl", [
-    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-    "-subj", "/CN=soak", "-keyout", join(mast.dir, "tls.key"), "-out", join(mast.dir, "tls.crt"),
-  ], { stdio: "ignore" }); // prettier-ignore
-}
 
 // [label, players, life, url]; the steady ones carry the name of their kind.
 function audience() {
@@ -130,7 +123,7 @@ async function reloadNowAndThen() {
     mast.config.streams = { fanout_wait: i % 2 ? "20ms" : "40ms" };
     await mast.writeConfig();
     if (i % 4 === 0) {
-      makeCertificate();
+      makeCertificate({ certificate: join(mast.dir, "tls.crt"), key: join(mast.dir, "tls.key") }, "soak");
       seen.certificates++;
     }
     const { status, text } = await get("/api/v1/reload", { method: "POST" });
@@ -172,7 +165,7 @@ test(`${MINUTES} minutes at 500 mixed readers, publishers flapping every 5 s`, a
   mast = await Mast.start({ config: { watch: false, log: { level: "info" }, http: { tls: { enabled: true, plain: true } } } });
   t.after(() => mast.stop());
   Object.defineProperty(mast, "url", { value: `http://127.0.0.1:${mast.httpPort}` });
-  makeCertificate();
+  makeCertificate({ certificate: join(mast.dir, "tls.crt"), key: join(mast.dir, "tls.key") }, "soak");
   const files = { certificate: join(mast.dir, "tls.crt"), key: join(mast.dir, "tls.key") };
   Object.assign(mast.config.http.tls, files);
   Object.assign(mast.config.rtmps, files);

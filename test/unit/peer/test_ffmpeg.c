@@ -398,10 +398,7 @@ static void test_other_ports(void **state)
 static bool is_quiet(struct fixture *f)
 {
     unsigned before = rtp_port_look(&f->video);
-    int64_t end = clock_mono_ns() + 500 * NS_PER_MS;
-    while (clock_mono_ns() < end) {
-        loop_run_once(f->loop, 20);
-    }
+    RUN_FOR(f->loop, 500);
     return rtp_port_look(&f->video) == before;
 }
 

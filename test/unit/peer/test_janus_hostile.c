@@ -119,14 +119,6 @@ static void teardown(struct world *w)
     loop_free(w->l);
 }
 
-static void run_for(struct world *w, int64_t ms)
-{
-    int64_t end = clock_mono_ns() + ms * NS_PER_MS;
-    while (clock_mono_ns() < end) {
-        loop_run_once(w->l, 10);
-    }
-}
-
 static void ask(struct world *w)
 {
     const struct janus_ask a = {.body = BYTES_STR("{\"request\":\"list\"}")};
@@ -248,7 +240,7 @@ static void test_a_plugin_that_is_missing_is_told_once_a_session(void **state)
     connect_with(&w, 60000, 10);
     w.h = janus_handle_new(w.j, JANUS_STREAMING, &handle_ops, &w);
     RUN_UNTIL(w.l, w.failed == 1);
-    run_for(&w, 200);
+    RUN_FOR(w.l, 200);
     assert_int_equal(w.fake.asked[FAKE_ATTACH], 1);
     w.fake.manner[FAKE_ATTACH] = FAKE_WELL;
     ws_peer_hang_up(&w.fake.peer, 1001);
@@ -625,7 +617,7 @@ static void test_a_listener_that_is_refused_does_not_hurry(void **state)
     struct ears e;
     listen_with(&e, NULL);
     e.w.fake.data = "{\"videoroom\":\"event\",\"error_code\":426,\"error\":\"No such room\"}";
-    run_for(&e.w, 2000); /* after 0, 500, 1500 ms */
+    RUN_FOR(e.w.l, 2000); /* after 0, 500, 1500 ms */
     assert_in_range(e.w.fake.asked[FAKE_MESSAGE], 1, 3);
     assert_true(e.outs <= 3);
     deafen(&e);
@@ -788,7 +780,7 @@ static void end_in_callback(enum moment moment, bool all)
     provoke(&e);
     RUN_UNTIL(w->l, e.ended);
     RUN_UNTIL(w->l, moment < AT_ANSWER || w->answers == 3);
-    run_for(w, 20);
+    RUN_FOR(w->l, 20);
     teardown(w);
 }
 

@@ -218,14 +218,6 @@ static void teardown(struct world *w)
     loop_free(w->l);
 }
 
-static void run_for(struct world *w, int64_t ms)
-{
-    int64_t end = clock_mono_ns() + ms * NS_PER_MS;
-    while (clock_mono_ns() < end) {
-        loop_run_once(w->l, 10);
-    }
-}
-
 static void keep(struct world *w, const struct obs_result *res)
 {
     w->r = res->r;
@@ -313,7 +305,7 @@ static void test_refusals_of_ours_are_permanent(void **state)
         RUN_UNTIL(w.l, w.permanents == 1);
         assert_string_equal(w.fake.proof, PROOF);
         assert_int_equal(obs_state(w.o), OBS_REFUSED);
-        run_for(&w, 400);
+        RUN_FOR(w.l, 400);
         assert_int_equal(w.fake.peer.connects, 1);
         ask(&w, "GetVersion", "");
         assert_int_equal(w.r, -EAGAIN);
@@ -365,7 +357,7 @@ static void test_it_is_greeted_once(void **state)
     ws_peer_say(&w.fake.peer, HELLO);
     ws_peer_say(&w.fake.peer, HELLO);
     RUN_UNTIL(w.l, w.fake.identifies >= 1);
-    run_for(&w, 50);
+    RUN_FOR(w.l, 50);
     assert_int_equal(w.fake.identifies, 1);
     assert_int_equal(w.ups, 0);
     ws_peer_say(&w.fake.peer, IDENTIFIED);
@@ -620,7 +612,7 @@ static void test_it_may_be_freed_in_every_callback(void **state)
         RUN_UNTIL(e.w.l, e.ended || (e.w.ups == 1 && e.w.outputs == 1));
         provoke(&e);
         RUN_UNTIL(e.w.l, e.ended);
-        run_for(&e.w, 20);
+        RUN_FOR(e.w.l, 20);
         teardown(&e.w);
     }
 }

@@ -27,6 +27,7 @@ export const en = {
   "keys.language": "Language",
   "keys.search": "Search",
   "keys.play": "Play or pause",
+  "keys.space": "space",
   "keys.mute": "Sound on or off",
   "keys.louder": "Louder",
   "keys.quieter": "Quieter",

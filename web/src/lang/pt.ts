@@ -29,6 +29,7 @@ export const pt: Record<Key, string> = {
   "keys.language": "Idioma",
   "keys.search": "Procurar",
   "keys.play": "Reproduzir ou pausar",
+  "keys.space": "espaço",
   "keys.mute": "Ligar ou desligar o som",
   "keys.louder": "Mais alto",
   "keys.quieter": "Mais baixo",
