@@ -77,7 +77,7 @@ function defineTests() {
     await visible(page.getByRole("heading", { name: "Debts" }));
     assert.equal((await janus.run(), await janus.mountpoints()).length, 0, "it has forgotten all of it");
     await eventually("it is settled", async () => {
-      await page.getByRole("button", { name: /^Settle/ }).click({ timeout: 300 }).catch(() => {}); // it may be gone by now
+      await page.getByRole("button", { name: /^Settle/ }).click({ timeout: 1000 }).catch(() => {}); // it may be gone by now
       return page.getByRole("heading", { name: "Debts" }).isHidden();
     });
     await visible(badge.getByText("Stopped"));

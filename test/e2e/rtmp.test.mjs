@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 
 import { assertRising, frames, makeFile as encode, publishFfmpeg, publishGstreamer, runFfmpeg as run, startProgram } from "./lib/ffmpeg.mjs";
 import { eventually, exitOf, Mast, stopChild } from "./lib/mast.mjs";
@@ -16,18 +16,15 @@ const SECONDS = process.env.MAST_LONG ? 60 : 8;
 const RATE = 25;
 
 let mast;
-let brief; // a server whose streams end soon after their publisher: decoders give their last pictures only then
 let folder;
 
 before(async () => {
   mast = await Mast.start();
-  brief = await Mast.start({ config: { streams: { continuity: "1s" } } });
   folder = await mkdtemp(join(tmpdir(), "mast-rtmp-"));
 });
 
 after(async () => {
   await mast?.close();
-  await brief?.close();
   if (folder) {
     await rm(folder, { recursive: true, force: true });
   }
@@ -49,9 +46,9 @@ function readPictures(url, n) {
 
 async function assertSamePictures(file, path, publish) {
   const sent = frames(await run(["-i", file, "-map", "0:v", "-f", "framemd5", "-"]));
-  const reader = readPictures(brief.rtmp(path), sent.length);
-  await eventually("the reader waits", async () => (await brief.stream(path))?.readers?.length === 1);
-  const publisher = publish(brief.rtmp(path));
+  const reader = readPictures(mast.rtmp(path), sent.length);
+  await eventually("the reader waits", async () => (await mast.stream(path))?.readers?.length === 1);
+  const publisher = publish(mast.rtmp(path));
   const exit = await exitOf(reader);
   await stopChild(publisher);
   assert.equal(exit.code, 0, reader.log);
@@ -61,14 +58,17 @@ async function assertSamePictures(file, path, publish) {
   assert.deepEqual(got.map((f) => f.hash), sent.map((f) => f.hash));
 }
 
-test("ffmpeg reads every picture that ffmpeg sent", async () => {
-  const file = await makeFile("av.mp4", { seconds: SECONDS });
-  await assertSamePictures(file, "live/same", (url) => ffmpeg(["-re", "-i", file, "-c", "copy", "-f", "flv", url]));
-});
+// At once: the decoder gives its last pictures only when the stream ends, ten seconds after its publisher.
+describe("ffmpeg reads every picture", { concurrency: true }, () => {
+  test("that ffmpeg sent", async () => {
+    const file = await makeFile("av.mp4", { seconds: SECONDS });
+    await assertSamePictures(file, "live/same", (url) => ffmpeg(["-re", "-i", file, "-c", "copy", "-f", "flv", url]));
+  });
 
-test("the same by FourCC, which goes out in the form that every player knows", async () => {
-  const file = await makeFile("enhanced.mp4");
-  await assertSamePictures(file, "live/enhanced", (url) => startProgram(PUBLISHER, ["--enhanced", url, file]));
+  test("that was sent by FourCC, which goes out in the form that every player knows", async () => {
+    const file = await makeFile("enhanced.mp4");
+    await assertSamePictures(file, "live/enhanced", (url) => startProgram(PUBLISHER, ["--enhanced", url, file]));
+  });
 });
 
 test("every packet arrives, in order", async () => {
