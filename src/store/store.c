@@ -19,6 +19,7 @@ enum op_kind {
     OP_GET,
     OP_LIST,
     OP_WRITE,
+    OP_TASK,
 };
 
 enum write_verb {
@@ -47,6 +48,10 @@ struct store_op {
     struct write *writes;
     unsigned n_writes;
     size_t bytes; /* of the bodies to write */
+    /* What is asked: a task. */
+    int (*run)(struct store_db *db, void *arg, struct error *err);
+    void *arg;
+    void (*drop)(void *arg);
     /* The answer; refused already when bad is set at submission. */
     int r;
     struct store_doc *docs;
@@ -151,6 +156,16 @@ void store_op_delete(struct store_op *op, const char *kind, const char *id, int6
     add_write(op, WRITE_DELETE, kind, id, expected, BYTES(NULL, 0));
 }
 
+struct store_op *store_op_task(int (*run)(struct store_db *db, void *arg, struct error *err),
+                               void *arg, void (*drop)(void *arg))
+{
+    struct store_op *op = op_new(OP_TASK);
+    op->run = run;
+    op->arg = arg;
+    op->drop = drop;
+    return op;
+}
+
 static void doc_done(struct store_doc *doc)
 {
     free((void *)doc->kind);
@@ -169,6 +184,9 @@ struct store_op *store_op_free(struct store_op *op)
     /* The documents of a write's answer are views of the above. */
     for (unsigned i = 0; op->kind != OP_WRITE && i < op->n_docs; i++) {
         doc_done(&op->docs[i]);
+    }
+    if (op->drop) {
+        op->drop(op->arg);
     }
     free(op->writes);
     free(op->docs);
@@ -221,13 +239,10 @@ static int run_read(struct store *s, struct store_op *op)
     return r;
 }
 
-static int run_write(struct store *s, struct store_op *op)
+static int write_docs(struct store *s, struct store_op *op)
 {
     int64_t now_ns = clock_wall_ns();
-    int r = store_db_mark(s->db, &op->err);
-    if (r < 0) {
-        return r;
-    }
+    int r = 0;
     for (unsigned i = 0; r >= 0 && i < op->n_writes; i++) {
         struct write *w = &op->writes[i];
         struct store_doc *d = &w->doc;
@@ -239,6 +254,17 @@ static int run_write(struct store *s, struct store_op *op)
             r = store_db_delete(s->db, d->kind, d->id, w->expected, &op->err);
         }
     }
+    return r;
+}
+
+/* All of it or nothing. */
+static int run_marked(struct store *s, struct store_op *op)
+{
+    int r = store_db_mark(s->db, &op->err);
+    if (r < 0) {
+        return r;
+    }
+    r = op->kind == OP_TASK ? op->run(s->db, op->arg, &op->err) : write_docs(s, op);
     if (r < 0) {
         (void)store_db_unmark(s->db, false, NULL); /* when even that fails, the commit will */
         return r;
@@ -258,7 +284,7 @@ static void fail_all(struct store_op *group, int r, const struct error *err)
 static bool group_writes(const struct store_op *group)
 {
     for (; group; group = group->next) {
-        if (group->kind == OP_WRITE) {
+        if (group->kind >= OP_WRITE) {
             return true;
         }
     }
@@ -272,7 +298,7 @@ static void run_group(struct store *s, struct store_op *group)
     bool writes = group_writes(group);
     int r = store_db_begin(s->db, writes, &err);
     for (struct store_op *op = group; r >= 0 && op; op = op->next) {
-        op->r = op->kind == OP_WRITE ? run_write(s, op) : run_read(s, op);
+        op->r = op->kind >= OP_WRITE ? run_marked(s, op) : run_read(s, op);
         if (!store_db_in_transaction(s->db)) {
             err = op->err;
             r = op->r < 0 ? op->r : -EIO;

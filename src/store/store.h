@@ -85,6 +85,13 @@ void store_op_put(struct store_op *op, const char *kind, const char *id, int64_t
                   struct bytes body);
 /* expected: a version or STORE_ANY; deleting what is not there is -ENOENT. */
 void store_op_delete(struct store_op *op, const char *kind, const char *id, int64_t expected);
+/*
+ * What runs on the writer thread, in its place among the others: r < 0 undoes what it did, alone. run must not keep db. drop (may
+ * be NULL) frees arg on the loop, after the callback or in its place.
+ */
+struct store_db;
+struct store_op *store_op_task(int (*run)(struct store_db *db, void *arg, struct error *err),
+                               void *arg, void (*drop)(void *arg));
 /* For an operation that was never submitted. */
 struct store_op *store_op_free(struct store_op *op);
 

@@ -55,9 +55,15 @@ static const char *const sql[] = {
 };
 _Static_assert(ARRAY_LEN(sql) == ST_N, "");
 
+#define OTHERS_MAX 64
+
 struct store_db {
     sqlite3 *h;
     sqlite3_stmt *st[ST_N];
+    struct {
+        const char *text;
+        sqlite3_stmt *st;
+    } others[OTHERS_MAX];
     int lock_fd;
     int64_t revision;
     bool revised; /* the transaction under way has taken revisions */
@@ -298,6 +304,9 @@ struct store_db *store_db_close(struct store_db *db)
     for (int i = 0; i < ST_N; i++) {
         sqlite3_finalize(db->st[i]);
     }
+    for (int i = 0; i < OTHERS_MAX; i++) {
+        sqlite3_finalize(db->others[i].st);
+    }
     int code = sqlite3_close(db->h); /* the last connection brings the WAL into the file */
     assert(code == SQLITE_OK);
     (void)code;
@@ -347,6 +356,40 @@ int store_db_unmark(struct store_db *db, bool keep, struct error *err)
 {
     int r = keep ? 0 : run(db, ST_UNDO, "cannot undo", err);
     return r < 0 ? r : run(db, ST_RELEASE, "cannot write", err);
+}
+
+/* ---- tables of others ---- */
+
+sqlite3_stmt *store_db_statement(struct store_db *db, const char *literal, struct error *err)
+{
+    unsigned i = 0;
+    while (i < OTHERS_MAX && db->others[i].text && db->others[i].text != literal) {
+        i++;
+    }
+    assert(i < OTHERS_MAX);
+    if (!db->others[i].text) {
+        if (sqlite3_prepare_v3(db->h, literal, -1, SQLITE_PREPARE_PERSISTENT, &db->others[i].st,
+                               NULL) != SQLITE_OK) {
+            store_db_error(db->h, "cannot use the state file", err);
+            return NULL;
+        }
+        db->others[i].text = literal;
+    }
+    sqlite3_reset(db->others[i].st);
+    sqlite3_clear_bindings(db->others[i].st);
+    return db->others[i].st;
+}
+
+int store_db_run(struct store_db *db, sqlite3_stmt *st, struct error *err)
+{
+    int code;
+    do {
+        code = sqlite3_step(st);
+    } while (code == SQLITE_ROW);
+    int r =
+        code == SQLITE_DONE ? sqlite3_changes(db->h) : store_db_error(db->h, "cannot write", err);
+    sqlite3_reset(st);
+    return r;
 }
 
 /* ---- documents ---- */

@@ -35,6 +35,14 @@ int store_db_get(struct store_db *db, const char *kind, const char *id, store_db
 int store_db_list(struct store_db *db, const char *kind, const char *after, unsigned limit,
                   store_db_each_fn each, void *user, struct error *err);
 
+/*
+ * A statement of this text (a literal: it is known by its address), prepared once and reset; with nothing bound. For tables that
+ * others keep here (store_jobs.h). NULL: err says why.
+ */
+sqlite3_stmt *store_db_statement(struct store_db *db, const char *literal, struct error *err);
+/* Runs it to its end, resets it. Rows changed, or negative. */
+int store_db_run(struct store_db *db, sqlite3_stmt *st, struct error *err);
+
 /* Ordered list; entry i takes a file of user_version i to i + 1. Released entries never change. */
 extern const char *const store_migrations[];
 extern const unsigned store_migrations_n;

@@ -17,6 +17,51 @@ const char *const store_migrations[] = {
     ") STRICT;"
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "INSERT INTO meta VALUES ('revision', 0);",
+    /*
+     * 2: jobs (store_jobs.h). due_ns: of a queued one not before, of a claimed one the end of its lease. The states are those of
+     * enum job_state. job_count keeps what counting a million rows would cost.
+     */
+    "CREATE TABLE job ("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  queue TEXT NOT NULL,"
+    "  id TEXT NOT NULL,"
+    "  state INTEGER NOT NULL,"
+    "  due_ns INTEGER NOT NULL,"
+    "  target TEXT NOT NULL,"
+    "  consumer TEXT NOT NULL,"
+    "  deliveries INTEGER NOT NULL,"
+    "  lease INTEGER NOT NULL,"
+    "  ended_ns INTEGER NOT NULL,"
+    "  body BLOB NOT NULL,"
+    "  UNIQUE (queue, id)"
+    ") STRICT;"
+    "CREATE INDEX job_ready ON job (queue, target, due_ns, seq) WHERE state = 0;"
+    "CREATE INDEX job_targeted ON job (queue, due_ns) WHERE state = 0 AND target <> '';"
+    "CREATE INDEX job_leased ON job (queue, due_ns) WHERE state = 1;"
+    "CREATE INDEX job_ended ON job (queue, ended_ns) WHERE state IN (2, 4);"
+    "CREATE INDEX job_dead ON job (queue, seq) WHERE state = 3;"
+    "CREATE TABLE job_count ("
+    "  queue TEXT NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,"
+    "  PRIMARY KEY (queue, state)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER job_in AFTER INSERT ON job BEGIN"
+    "  INSERT INTO job_count VALUES (new.queue, new.state, 1)"
+    "    ON CONFLICT DO UPDATE SET n = n + 1; END;"
+    "CREATE TRIGGER job_out AFTER DELETE ON job BEGIN"
+    "  UPDATE job_count SET n = n - 1 WHERE queue = old.queue AND state = old.state; END;"
+    "CREATE TRIGGER job_moved AFTER UPDATE OF state ON job WHEN old.state <> new.state BEGIN"
+    "  UPDATE job_count SET n = n - 1 WHERE queue = old.queue AND state = old.state;"
+    "  INSERT INTO job_count VALUES (new.queue, new.state, 1)"
+    "    ON CONFLICT DO UPDATE SET n = n + 1; END;"
+    "CREATE TABLE job_consumer ("
+    "  queue TEXT NOT NULL, name TEXT NOT NULL, seen_ns INTEGER NOT NULL,"
+    "  PRIMARY KEY (queue, name)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE job_owner ("
+    "  queue TEXT NOT NULL, broadcast_id TEXT NOT NULL, worker TEXT NOT NULL,"
+    "  expires_ns INTEGER NOT NULL, PRIMARY KEY (queue, broadcast_id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX job_owner_expiry ON job_owner (queue, expires_ns);",
 };
 const unsigned store_migrations_n = ARRAY_LEN(store_migrations);
 
