@@ -2,7 +2,8 @@
 /*
  * The forward of a publisher's streams to the mountpoint's ports. Forwarders carry no marker: they are known by publisher and
  * port. Janus makes a second one to the same port without a word, so that what is there is looked for before anything is
- * made, and only what is missing is asked for.
+ * made, and only what is missing is asked for. Janus forwards a track as a whole: of one whose layers are not all there any
+ * more the others are stopped first, as are those to ports that the mountpoint had before.
  */
 #include "base/mem.h"
 #include "service/broadcast/broadcast_private.h"
@@ -105,16 +106,58 @@ static void note_publisher(struct step *s)
     r->publisher_display = mem_strdup(feed->display);
 }
 
-static bool goes_to(const struct janus_forwarder *f, const struct endpoint *e)
+static bool goes_to(int64_t port, const struct endpoint *e)
 {
-    return f->port == e->port || (e->port_2 && f->port == e->port_2) ||
-           (e->port_3 && f->port == e->port_3);
+    return port == e->port || (e->port_2 && port == e->port_2) || (e->port_3 && port == e->port_3);
 }
 
 /* How many forwarders a track's forward makes: one a layer. */
 static unsigned layers(const struct endpoint *e)
 {
     return 1 + (e->port_2 > 0) + (e->port_3 > 0);
+}
+
+static bool has_port(const struct broadcast_forward_response *r, int64_t port)
+{
+    for (size_t i = 0; i < r->forwarders.len; i++) {
+        if (r->forwarders.items[i].port == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_whole(const struct broadcast_forward_response *r, const struct endpoint *e)
+{
+    return has_port(r, e->port) && (!e->port_2 || has_port(r, e->port_2)) &&
+           (!e->port_3 || has_port(r, e->port_3));
+}
+
+static bool all_are_whole(const struct step *s)
+{
+    for (size_t i = 0; i < mountpoint_of(s)->ports.len; i++) {
+        if (!is_whole(response_of(s), &mountpoint_of(s)->ports.items[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A forwarder that is part of no whole track; NULL: there is none. */
+static const struct broadcast_forwarder *odd_one(const struct step *s)
+{
+    const struct broadcast_forward_response *r = response_of(s);
+    for (size_t i = 0; i < r->forwarders.len; i++) {
+        bool fits = false;
+        for (size_t k = 0; k < mountpoint_of(s)->ports.len; k++) {
+            const struct endpoint *e = &mountpoint_of(s)->ports.items[k];
+            fits = fits || (goes_to(r->forwarders.items[i].port, e) && is_whole(r, e));
+        }
+        if (!fits) {
+            return &r->forwarders.items[i];
+        }
+    }
+    return NULL;
 }
 
 static unsigned expected(const struct step *s)
@@ -168,9 +211,8 @@ static int check_codec(const struct endpoint *e, const struct janus_feed_stream 
     return 0;
 }
 
-/* have: forwarders that are there already; of the others, one stream each is asked for. */
-static int make_forward(struct step *s, const struct janus_forwarder *have, unsigned n_have,
-                        struct janus_forward *f, struct error *err)
+/* Of what is not there yet: one stream a track. */
+static int make_forward(struct step *s, struct janus_forward *f, struct error *err)
 {
     const struct janus_feed *feed = broadcast_of(s)->feed;
     const char *host = request_of(s)->host;
@@ -190,11 +232,7 @@ static int make_forward(struct step *s, const struct janus_forwarder *have, unsi
         if (r < 0) {
             return r;
         }
-        bool there = false;
-        for (unsigned h = 0; h < n_have; h++) {
-            there = there || goes_to(&have[h], e);
-        }
-        if (!there) {
+        if (!is_whole(response_of(s), e)) {
             add_stream(f, e, &feed->streams[k]);
         }
     }
@@ -239,24 +277,18 @@ static void wait_for_publisher(struct step *s)
 
 static void forward(struct step *s)
 {
-    struct broadcast_forward_response *r = response_of(s);
     const struct janus_feed *feed = broadcast_of(s)->feed;
     if (!feed) {
         wait_for_publisher(s);
         return;
     }
-    if (!model_id_equal(&feed->id, &r->publisher_id)) {
+    if (!model_id_equal(&feed->id, &response_of(s)->publisher_id)) {
         list(s); /* it returned as another one while what it had was looked for */
         return;
     }
-    struct janus_forwarder have[RUNNER_STEPS_MAX * 4];
     struct janus_forward f;
     struct error err = {0};
-    unsigned n = 0;
-    for (size_t i = 0; i < r->forwarders.len && n < ARRAY_LEN(have); i++) {
-        have[n++] = (struct janus_forwarder){.port = (uint16_t)r->forwarders.items[i].port};
-    }
-    int x = make_forward(s, have, n, &f, &err);
+    int x = make_forward(s, &f, &err);
     if (x < 0) {
         step_failed(s, &err, true);
     } else {
@@ -265,33 +297,74 @@ static void forward(struct step *s)
     model_done(&janus_forward_model, &f);
 }
 
-/* What of this broadcast's is there already, into the facts. */
+static bool is_known(const struct broadcast_forward_response *r, int64_t stream_id)
+{
+    for (size_t i = 0; i < r->forwarders.len; i++) {
+        if (r->forwarders.items[i].stream_id == stream_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_ours(const struct step *s, const struct broadcast_forward_response *before,
+                    const struct janus_forwarder *f)
+{
+    bool fits = is_known(before, f->stream_id);
+    for (size_t k = 0; k < mountpoint_of(s)->ports.len; k++) {
+        fits = fits || goes_to(f->port, &mountpoint_of(s)->ports.items[k]);
+    }
+    return fits && model_id_equal(&f->publisher_id, &response_of(s)->publisher_id);
+}
+
+/* What of this broadcast's is there already, into the facts: known from before, or by its port. */
 static void take_present(struct step *s, const struct janus_forwarder *f, unsigned n)
 {
     struct broadcast_forward_response *r = response_of(s);
-    clear_forwarders(r);
+    struct broadcast_forward_response before = {.forwarders = r->forwarders};
+    r->forwarders.items = NULL;
+    r->forwarders.len = 0;
     for (unsigned i = 0; i < n; i++) {
-        for (size_t k = 0; k < mountpoint_of(s)->ports.len; k++) {
-            if (model_id_equal(&f[i].publisher_id, &r->publisher_id) &&
-                goes_to(&f[i], &mountpoint_of(s)->ports.items[k])) {
-                add_forwarder(r, &f[i]);
-                break;
-            }
+        if (is_ours(s, &before, &f[i])) {
+            add_forwarder(r, &f[i]);
         }
     }
+    clear_forwarders(&before);
+}
+
+static void on_odd_stopped(void *user, const struct janus_result *res)
+{
+    struct step *s = user;
+    JANUS_STEP(s)->call = NULL;
+    if (res->r == 0 || janus_says_gone(res)) {
+        list(s);
+    } else {
+        janus_step_fail(s, res, "stop a forwarder");
+    }
+}
+
+static void ask_stop(struct step *s, const struct broadcast_forwarder *f, janus_done_fn done)
+{
+    struct broadcast_forward_response *r = response_of(s);
+    JANUS_STEP(s)->call =
+        janus_room_stop_forward(handle_of(s), &r->room, &r->publisher_id, f->stream_id,
+                                secret_of(s), admin_key_of(s), done, s);
 }
 
 static void on_present(void *user, const struct janus_result *res, const struct janus_forwarder *f,
                        unsigned n)
 {
     struct step *s = user;
-    struct broadcast_forward_response *r = response_of(s);
     if (res->r < 0) {
         janus_step_fail(s, res, "list the forwarders");
         return;
     }
     take_present(s, f, n);
-    if (r->forwarders.len >= expected(s)) {
+    const struct broadcast_forwarder *odd = odd_one(s);
+    if (odd) {
+        s->ours = true;
+        ask_stop(s, odd, on_odd_stopped);
+    } else if (all_are_whole(s)) {
         s->ours = true;
         step_started(s, FACT_FORWARD);
     } else {
@@ -338,7 +411,7 @@ static void on_adopt(void *user, const struct janus_result *res, const struct ja
     }
     take_present(s, f, res->r < 0 ? 0 : n);
     s->ours = response_of(s)->forwarders.len > 0;
-    bool whole = response_of(s)->forwarders.len >= expected(s);
+    bool whole = all_are_whole(s) && !odd_one(s);
     step_adopted(s, 0, whole ? STEP_FOUND : s->ours ? STEP_PART : STEP_ABSENT, NULL);
 }
 
@@ -416,10 +489,7 @@ static void stop_next(struct step *s)
         step_stopped(s, 0, NULL);
         return;
     }
-    const struct broadcast_forwarder *f = &r->forwarders.items[FORWARD(s)->stopping - 1];
-    JANUS_STEP(s)->call =
-        janus_room_stop_forward(handle_of(s), &r->room, &r->publisher_id, f->stream_id,
-                                secret_of(s), admin_key_of(s), on_stopped, s);
+    ask_stop(s, &r->forwarders.items[FORWARD(s)->stopping - 1], on_stopped);
 }
 
 static void drop(struct step *s)

@@ -537,6 +537,45 @@ static void test_a_step_begins_anew_during_its_check(void **state)
     world_free(w);
 }
 
+/* ---- forwarders ---- */
+
+static void test_one_layer_of_a_track_is_lost(void **state)
+{
+    struct world *w = world_new();
+    w->fake.publisher = 7;
+    w->fake.simulcast = true;
+    struct broadcast *b = begin(w, videoroom);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_int_equal(w->fake.n_forwarders, 3);
+    w->fake.n_forwarders = 2;
+    AWAIT_STATE(w, b, BROADCAST_RESTARTING);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_int_equal(w->fake.n_forwarders, 3);
+    assert_int_equal(w->fake.strays, 0);
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
+/* The mountpoint has other ports now, and what goes to the former ones could not be stopped at once. */
+static void test_forwarders_to_former_ports_are_stopped(void **state)
+{
+    struct world *w = world_new();
+    w->fake.publisher = 7;
+    struct broadcast *b = begin(w, videoroom);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_int_equal(w->fake.forwarders[0].port, 5010);
+    refuse(w, "stop_rtp_forward");
+    w->fake.mountpoint = false;
+    struct step *forward = runner_find(&b->runner, "forward");
+    RUN_UNTIL(w->l, forward->state == STEP_DEBT);
+    refuse(w, NULL);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_int_equal(w->fake.n_forwarders, 1);
+    assert_int_equal(w->fake.forwarders[0].port, 5020);
+    stop_and_wait(w, b);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,6 +597,8 @@ int main(void)
         cmocka_unit_test(test_a_failed_start_leaves_the_room),
         cmocka_unit_test(test_what_is_gone_is_not_kept),
         cmocka_unit_test(test_a_step_begins_anew_during_its_check),
+        cmocka_unit_test(test_one_layer_of_a_track_is_lost),
+        cmocka_unit_test(test_forwarders_to_former_ports_are_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
