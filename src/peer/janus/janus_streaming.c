@@ -271,13 +271,31 @@ struct question {
     janus_mountpoints_fn many;
     janus_done_fn done;
     void *user;
+    struct model_id about; /* of `one`: what it must be told of; none: whatever Janus made */
+    char text[];           /* of about */
 };
+
+static struct question *question_about(const struct model_id *id, void *user)
+{
+    size_t len = id->kind == MODEL_ID_STR ? strlen(id->str) + 1 : 0;
+    struct question *q = mem_zalloc(sizeof(*q) + len);
+    q->user = user;
+    q->about = *id;
+    if (len > 0) {
+        q->about.str = memcpy(q->text, id->str, len);
+    }
+    return q;
+}
 
 static struct question *question_new(void *user)
 {
-    struct question *q = mem_new(struct question);
-    q->user = user;
-    return q;
+    return question_about(&(struct model_id){0}, user);
+}
+
+static bool is_about(const struct question *q, const struct janus_mountpoints *m)
+{
+    bool any = q->about.kind == MODEL_ID_NONE;
+    return q->many || (m->n == 1 && (any || model_id_equal(&m->infos[0].id, &q->about)));
 }
 
 static void tell(const struct question *q, const struct janus_result *res,
@@ -286,7 +304,7 @@ static void tell(const struct question *q, const struct janus_result *res,
     if (q->many) {
         q->many(q->user, res, m ? m->infos : NULL, m ? m->n : 0);
     } else {
-        q->one(q->user, res, m && m->n > 0 ? &m->infos[0] : NULL);
+        q->one(q->user, res, m ? &m->infos[0] : NULL);
     }
 }
 
@@ -306,7 +324,14 @@ static void on_mountpoints(void *user, const struct janus_result *res)
         tell(q, &bad, NULL);
         return;
     }
-    tell(q, res, &m);
+    if (is_about(q, &m)) {
+        tell(q, res, &m);
+    } else {
+        struct janus_result bad = *res;
+        bad.r = -EPROTO;
+        bad.text = "Janus tells of another mountpoint than it was asked about";
+        tell(q, &bad, NULL);
+    }
     janus_mountpoints_done(&m);
 }
 
@@ -321,7 +346,7 @@ struct janus_call *janus_streaming_create(struct janus_handle *h, const struct j
 {
     struct janus_mountpoint checked;
     struct error err = {0};
-    struct question *q = question_new(user);
+    struct question *q = question_about(&m->id, user);
     q->one = done;
     model_copy(&janus_mountpoint_model, &checked, m);
     char *body = janus_mountpoint_check(&checked, true, &err) < 0
@@ -343,7 +368,7 @@ struct janus_call *janus_streaming_info(struct janus_handle *h, const struct mod
                                         const char *secret, janus_mountpoint_fn done, void *user)
 {
     struct error err = {0};
-    struct question *q = question_new(user);
+    struct question *q = question_about(id, user);
     q->one = done;
     char *body = janus_streaming_put_simple("info", id, secret, -1, &err);
     return janus_ask_own(h, body, &err, on_mountpoints, q);

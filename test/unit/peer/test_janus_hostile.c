@@ -836,6 +836,84 @@ static void test_all_is_freed_at_every_message(void **state)
     }
 }
 
+/* ---- mountpoints ---- */
+
+struct told {
+    struct world w;
+    bool info;
+};
+
+static void on_info(void *user, const struct janus_result *res,
+                    const struct janus_mountpoint_info *info)
+{
+    struct told *t = user;
+    t->info = info != NULL;
+    on_done(&t->w, res);
+}
+
+/* What is no mountpoint, or another one, is no answer. */
+static void test_a_mountpoint_that_was_not_asked_for(void **state)
+{
+    static const struct {
+        const char *data;
+        int r;
+    } cases[] = {
+        {"{\"streaming\":\"list\",\"list\":[]}", -EPROTO},
+        {"{\"streaming\":\"list\",\"list\":[{\"id\":9},{\"id\":10}]}", -EPROTO},
+        {"{\"streaming\":\"info\",\"info\":{\"id\":10}}", -EPROTO},
+        {"{\"streaming\":\"info\",\"info\":{\"id\":\"9\"}}", -EPROTO},
+        {"{\"streaming\":\"info\"}", -EPROTO},
+        {"{\"streaming\":\"created\",\"stream\":{\"id\":9}}", 0},
+        {"{\"streaming\":\"info\",\"info\":{\"id\":9}}", 0},
+    };
+    const struct model_id id = {.kind = MODEL_ID_INT, .num = 9};
+    struct told t = {0};
+    struct world *w = &t.w;
+    setup(w, 60000);
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        w->fake.data = cases[i].data;
+        w->answers = 0;
+        janus_streaming_info(w->h, &id, NULL, on_info, &t);
+        RUN_UNTIL(w->l, w->answers == 1);
+        assert_int_equal(w->r, cases[i].r);
+        assert_int_equal(t.info, cases[i].r == 0);
+    }
+    teardown(w);
+}
+
+static void test_a_mountpoint_is_made_as_another_one(void **state)
+{
+    static const struct {
+        const char *data;
+        int r;
+    } cases[] = {
+        {"{\"streaming\":\"list\",\"list\":[]}", -EPROTO},
+        {"{\"streaming\":\"created\",\"stream\":{\"id\":\"frob\"}}", -EPROTO},
+        {"{\"streaming\":\"created\",\"stream\":{\"id\":\"mast-1\"}}", 0},
+    };
+    struct told t = {0};
+    struct world *w = &t.w;
+    struct janus_mountpoint m;
+    setup(w, 60000);
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        model_init(&janus_mountpoint_model, &m);
+        m.id = (struct model_id){.kind = MODEL_ID_STR, .str = mem_strdup("mast-1")};
+        m.media.items = mem_new_array(struct janus_track, 1);
+        m.media.len = 1;
+        model_init(&janus_track_model, &m.media.items[0]);
+        m.media.items[0].type = JANUS_VIDEO;
+        m.media.items[0].codec = mem_strdup("h264");
+        w->fake.data = cases[i].data;
+        w->answers = 0;
+        janus_streaming_create(w->h, &m, on_info, &t);
+        model_done(&janus_mountpoint_model, &m); /* it keeps what it needs */
+        RUN_UNTIL(w->l, w->answers == 1);
+        assert_int_equal(w->r, cases[i].r);
+        assert_int_equal(t.info, cases[i].r == 0);
+    }
+    teardown(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -863,6 +941,8 @@ int main(void)
         cmocka_unit_test(test_the_connection_ends_at_every_message),
         cmocka_unit_test(test_all_is_freed_at_every_message),
         cmocka_unit_test(test_everything_may_be_freed_in_every_callback),
+        cmocka_unit_test(test_a_mountpoint_that_was_not_asked_for),
+        cmocka_unit_test(test_a_mountpoint_is_made_as_another_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
