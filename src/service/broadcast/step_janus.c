@@ -33,14 +33,15 @@ static void on_down(struct janus_server_user *u)
     broadcast_look(broadcast_of(s));
 }
 
-static void give_up(struct step *s)
+/* Whatever is under way, it cannot be done. */
+static void give_up(struct step *s, const struct error *err, bool permanent)
 {
-    struct error err = {0};
-    error_set(&err, -ENOTCONN, s->kind->name, "%s", s->reason);
     if (s->state == STEP_ADOPTING) {
-        step_adopted(s, -ENOTCONN, STEP_ABSENT, &err);
+        step_adopted(s, err->code, STEP_ABSENT, err);
+    } else if (s->state == STEP_STOPPING) {
+        step_stopped(s, err->code, err);
     } else {
-        step_stopped(s, -ENOTCONN, &err);
+        step_failed(s, err, permanent);
     }
 }
 
@@ -51,7 +52,7 @@ void janus_step_ready(struct step *s, void (*next)(struct step *s))
     janus_step_drop(s); /* a check may be under way, of which nobody shall hear any more */
     if (!js->server && janus_servers_get(broadcast_of(s)->service->config.janus,
                                          request_of(s)->janus, &js->server, &err) < 0) {
-        step_failed(s, &err, true);
+        give_up(s, &err, true);
         return;
     }
     if (janus_server_ready(js->server)) {
@@ -61,7 +62,9 @@ void janus_step_ready(struct step *s, void (*next)(struct step *s))
     free(s->reason);
     s->reason = mem_strdup(janus_server_reason(js->server));
     if (!s->runner->up && janus_state(janus_server_client(js->server)) == JANUS_WAITING) {
-        give_up(s); /* a debt, paid when the server is back: an end does not wait for it */
+        /* A debt, paid when the server is back: an end does not wait for it. */
+        error_set(&err, -ENOTCONN, s->kind->name, "%s", s->reason);
+        give_up(s, &err, false);
         return;
     }
     if (!js->use.node.next) {
