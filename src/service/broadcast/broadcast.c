@@ -402,7 +402,7 @@ struct broadcast *broadcast_new(struct broadcasts *s, struct broadcast_request *
     res->state = BROADCAST_STARTING;
     res->created_at = res->changed_at = clock_wall_ns();
     broadcast_result_warn(res);
-    if (broadcast_plan(b, err) < 0) {
+    if (broadcast_plan_check(b, err) < 0 || broadcast_plan(b, err) < 0) {
         broadcast_free(b);
         return NULL;
     }
@@ -439,7 +439,8 @@ static void place_steps(struct broadcast *b)
     }
 }
 
-static void fail_without_secret(struct broadcast *b)
+/* It is not taken up again: what of it may be outside is owed. */
+static void fail_at_once(struct broadcast *b, const char *where, const char *why)
 {
     for (unsigned i = 0; i < b->runner.n; i++) {
         struct step *s = b->runner.steps[i];
@@ -447,7 +448,7 @@ static void fail_without_secret(struct broadcast *b)
             s->state = STEP_DEBT;
         }
     }
-    set_reason(b, NULL, "its secrets were sealed with another key: needs-secret");
+    set_reason(b, where, why);
     set_state(b, BROADCAST_FAILED);
 }
 
@@ -458,6 +459,8 @@ struct broadcast *broadcast_from_record(struct broadcasts *s, struct broadcast_r
     b->record = *record;
     *record = (struct broadcast_record){0};
     struct broadcast_result *res = result_of(b);
+    struct error why = {0};
+    bool may_run = broadcast_plan_check(b, &why) == 0;
     if (broadcast_plan(b, err) < 0) {
         broadcast_free(b);
         return NULL;
@@ -467,14 +470,16 @@ struct broadcast *broadcast_from_record(struct broadcasts *s, struct broadcast_r
     b->record.suspended = false;
     b->runner.was_up = b->record.was_up && !suspended;
     bool undo = res->request.recover == BROADCAST_RECOVER_UNDO;
+    bool live = broadcast_is_live(b);
     if (needs_secret) {
-        if (broadcast_is_live(b)) {
-            fail_without_secret(b);
+        if (live) {
+            fail_at_once(b, NULL, "its secrets were sealed with another key: needs-secret");
         }
-    } else if (!broadcast_is_live(b)) {
-        if (broadcast_debts(b) > 0) {
-            broadcast_settle(b);
+    } else if (!live || !may_run) {
+        if (live) {
+            fail_at_once(b, why.where, why.text);
         }
+        broadcast_settle(b);
     } else if ((b->record.ending && !suspended) || undo) {
         if (undo && !b->record.ending) {
             set_reason(b, NULL, "undone after a restart, as the request wants it");
@@ -531,10 +536,14 @@ int broadcast_restart(struct broadcast *b, struct error *err)
     if (broadcast_debts(b) > 0) {
         return error_set(err, -EBUSY, "id", "something of it could not be undone yet");
     }
-    b->restart = true;
     if (!broadcast_is_live(b)) {
+        int r = broadcast_plan_check(b, err);
+        if (r < 0) {
+            return r;
+        }
         revive(b);
     }
+    b->restart = true;
     runner_down(&b->runner);
     return 0;
 }

@@ -105,7 +105,7 @@ const struct broadcast_result *broadcast_result(struct broadcast *b);
 unsigned broadcast_debts(const struct broadcast *b);
 /* No effect on one that ended or is ending. */
 void broadcast_stop(struct broadcast *b);
-/* Undoes all and begins again; also one that ended, unless it has debts: -EBUSY. -ESHUTDOWN. */
+/* Undoes all and begins again; also one that ended, unless it has debts: -EBUSY. -ESHUTDOWN; as broadcasts_start(). */
 int broadcast_restart(struct broadcast *b, struct error *err);
 /* Pays debts now instead of after the wait. */
 void broadcast_settle(struct broadcast *b);

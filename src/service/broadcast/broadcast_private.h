@@ -163,7 +163,12 @@ void broadcast_fall_back(struct step *s, const char *why);
  */
 bool broadcast_fall_forward(struct step *s);
 
-/* Adds the steps that the request takes; -EINVAL, -ENOENT. */
+/*
+ * Whether what the request wants can be had here, as we are configured; -EINVAL, -ENOENT, -ENOTSUP, -EACCES. One that shall run gets
+ * another relay where builtin cannot be. Before broadcast_plan().
+ */
+int broadcast_plan_check(struct broadcast *b, struct error *err);
+/* Adds the steps that the request takes, checked or not; -EINVAL. */
 int broadcast_plan(struct broadcast *b, struct error *err);
 /* What a viewer's list tells of it: {"mast":"ID"}; to be freed. */
 char *broadcast_marker(const struct broadcast *b);
@@ -234,7 +239,7 @@ struct broadcast *broadcast_new(struct broadcasts *s, struct broadcast_request *
                                 const char *id, struct error *err);
 /*
  * Takes the record of the store over, and puts the steps where they were. needs_secret: what it needs to talk to its peers is
- * sealed with a key that is lost, so it fails, and keeps its debts.
+ * sealed with a key that is lost, so it fails, and keeps its debts. One that the configuration does not allow any more fails too.
  */
 struct broadcast *broadcast_from_record(struct broadcasts *s, struct broadcast_record *record,
                                         bool needs_secret, struct error *err);

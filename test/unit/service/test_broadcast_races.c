@@ -22,6 +22,7 @@ struct world {
     struct broadcasts *service;
     struct out events;
     unsigned debt_ms;
+    const char *janus_name;
     int64_t keep_ns;
     bool left;
 };
@@ -34,7 +35,7 @@ static void on_event(void *user, const char *type, const char *id, const char *d
 static void open_service(struct world *w)
 {
     struct error err = {0};
-    struct janus_server_config jc = {.name = (char *)"main", .url = w->fake.janus.peer.url};
+    struct janus_server_config jc = {.name = (char *)w->janus_name, .url = w->fake.janus.peer.url};
     if (store_open(&(struct store_config){.dir = w->dir}, &w->store, &err) < 0 ||
         seal_ring_open(w->dir, &w->ring, &err) < 0) {
         fail_msg("%s", err.text);
@@ -70,6 +71,7 @@ static struct world *world_new(void)
     struct world *w = mem_new(struct world);
     w->l = loop_new("control", LOOP_CONTROL);
     w->debt_ms = 100;
+    w->janus_name = "main";
     fake_plugins_start(&w->fake, w->l);
     snprintf(w->dir, sizeof(w->dir), "/tmp/mast-test-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
@@ -119,6 +121,8 @@ static struct broadcast *begin(struct world *w, const char *json)
 
 static const char frontend[] = "{\"id\":\"one\",\"source_kind\":\"frontend_owned\",\"room_id\":5,"
                                "\"mountpoint_spec\":{\"id\":9001," MEDIA "}}";
+static const char named[] = "{\"id\":\"one\",\"source_kind\":\"frontend_owned\",\"room_id\":5,"
+                            "\"janus\":\"main\",\"mountpoint_spec\":{\"id\":9001," MEDIA "}}";
 /* Its publisher is waited for. */
 static const char browser[] =
     "{\"id\":\"one\",\"source_kind\":\"browser_webrtc\",\"room_id\":5,"
@@ -576,6 +580,64 @@ static void test_forwarders_to_former_ports_are_stopped(void **state)
     world_free(w);
 }
 
+/* ---- another configuration ---- */
+
+/* The next process knows the server by another name, or by that of before. */
+static struct broadcast *begin_again_with(struct world *w, const char *janus)
+{
+    const struct broadcast *b = broadcasts_find(w->service, "one");
+    RUN_UNTIL(w->l, !b->op && !loop_task_pending(&b->save));
+    w->janus_name = janus;
+    return begin_again(w);
+}
+
+static void test_a_server_that_is_renamed(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, named);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    refuse(w, "destroy_mountpoint");
+    broadcast_stop(b);
+    AWAIT_STATE(w, b, BROADCAST_STOPPED);
+    refuse(w, NULL);
+    /* It is there, with what it owes and why. */
+    b = begin_again_with(w, "other");
+    assert_non_null(b);
+    RUN_UNTIL(w->l, b->debt_tries > 0 && b->runner.ended);
+    assert_int_equal(broadcast_debts(b), 1);
+    assert_string_equal(b->runner.steps[1]->reason, "no Janus server is called \"main\"");
+    struct error err = {0};
+    assert_int_equal(broadcast_restart(b, &err), -EBUSY);
+    b = begin_again_with(w, "main");
+    RUN_UNTIL(w->l, broadcast_debts(b) == 0 && b->runner.ended);
+    nothing_is_left(w);
+    /* Ended for good, it is still no broadcast to be begun again elsewhere. */
+    b = begin_again_with(w, "other");
+    assert_int_equal(broadcast_restart(b, &err), -ENOENT);
+    assert_string_equal(err.where, "janus");
+    assert_int_equal(broadcast_state(b), BROADCAST_STOPPED);
+    assert_int_equal(broadcast_forget(b), 0);
+    world_free(w);
+}
+
+static void test_a_server_is_renamed_under_a_broadcast(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, named);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    b = begin_again_with(w, "other");
+    assert_non_null(b);
+    assert_int_equal(broadcast_state(b), BROADCAST_FAILED);
+    assert_string_equal(broadcast_result(b)->reason, "janus: no Janus server is called \"main\"");
+    RUN_UNTIL(w->l, b->debt_tries > 0 && b->runner.ended);
+    assert_int_equal(broadcast_debts(b), 2);
+    b = begin_again_with(w, "main");
+    RUN_UNTIL(w->l, broadcast_debts(b) == 0 && b->runner.ended);
+    assert_int_equal(broadcast_state(b), BROADCAST_FAILED);
+    nothing_is_left(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -599,6 +661,8 @@ int main(void)
         cmocka_unit_test(test_a_step_begins_anew_during_its_check),
         cmocka_unit_test(test_one_layer_of_a_track_is_lost),
         cmocka_unit_test(test_forwarders_to_former_ports_are_stopped),
+        cmocka_unit_test(test_a_server_that_is_renamed),
+        cmocka_unit_test(test_a_server_is_renamed_under_a_broadcast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
