@@ -180,6 +180,7 @@ static void set_tracks(struct derived *d)
     }
     d->n_tracks = n;
     announce(d);
+    reader_resume(d->reader); /* it may wait for a job that is no more */
 }
 
 /* ---- the parent ---- */

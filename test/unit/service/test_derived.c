@@ -214,8 +214,8 @@ static void derive(struct rig *r, const char *path)
     r->derived = derived_start(r->engine, r->media, r->pool, path, &derived_ops, r);
 }
 
-/* on_demand: who reads makes; else the test derives. */
-static struct rig *rig_open(bool with_worker, bool on_demand)
+/* on_demand: who reads makes; else the test derives. continuity_ms 0: none. */
+static struct rig *rig_open_with(bool with_worker, bool on_demand, unsigned continuity_ms)
 {
     char program[512];
     snprintf(program, sizeof(program), "%s/../../src/av/mast-av", getenv("MAST_LIBEXEC_DIR"));
@@ -229,7 +229,8 @@ static struct rig *rig_open(bool with_worker, bool on_demand)
     r->pool = av_pool_new(r->control, &config);
     derived_maker_init(&r->maker, r->pool);
     const struct engine_config engine = {
-        .continuity_ms = 300,
+        .continuity_ms = continuity_ms,
+        .continuity_none = continuity_ms == 0,
         .linger_ms = 50,
         .maker = on_demand ? derived_maker_for_engine(&r->maker) : (struct stream_maker){0},
     };
@@ -240,6 +241,11 @@ static struct rig *rig_open(bool with_worker, bool on_demand)
         assert_int_equal(track_params_new(t->codec, t->config, &r->params[i], NULL), 0);
     }
     return r;
+}
+
+static struct rig *rig_open(bool with_worker, bool on_demand)
+{
+    return rig_open_with(with_worker, on_demand, 300);
 }
 
 static struct rig *rig_new(bool with_worker)
@@ -344,6 +350,36 @@ static void the_parents_next_publisher_is_followed(void **state)
     assert_ptr_equal(a->payload, b->payload);
     assert_int_equal(a->dts_ns, b->dts_ns);
     assert_true(b->epoch > seen_at(&r->child, 0, 0)->epoch);
+    assert_int_equal(r->ends, 0);
+    rig_free(r);
+}
+
+/* While its sound waits for the worker, another publisher brings what needs none. */
+static void the_next_publisher_needs_no_worker(void **state)
+{
+    static const uint8_t dops[] = {0, 2, 0x01, 0x38, 0, 0, 0xbb, 0x80, 0, 0, 0};
+    struct rig *r = rig_open_with(true, false, 0); /* else it would have to send the same codecs */
+    struct av_gauges g = {0};
+    derive(r, "live/x~opus");
+    viewer_open(r, &r->child, "live/x~opus");
+    publish_open(r, "live/x");
+    publish_one(r, 0, 0);
+    publish_one(r, 1, 0);
+    UNTIL(r, (av_pool_gauges(r->pool, &g), g.jobs == 1));
+    r->publisher = publisher_close(r->publisher);
+    track_params_unref(&r->params[1]);
+    assert_int_equal(track_params_new(CODEC_OPUS, BYTES(dops, sizeof(dops)), &r->params[1], NULL),
+                     0);
+    publish_open(r, "live/x");
+    for (int i = 0; i < 10; i++) {
+        loop_run_once(r->media, 1); /* the worker is on the other loop: it has no answer */
+    }
+    for (unsigned k = 0; k < 5; k++) {
+        publish_one(r, 0, k);
+        publish_one(r, 1, k);
+    }
+    UNTIL(r, count(&r->child, 0) == 5 && count(&r->child, 1) == 5);
+    assert_int_equal(r->child.codecs[1], CODEC_OPUS);
     assert_int_equal(r->ends, 0);
     rig_free(r);
 }
@@ -521,6 +557,7 @@ int main(void)
         cmocka_unit_test(pictures_pass_and_sound_is_converted),
         cmocka_unit_test(it_begins_with_the_parents_history),
         cmocka_unit_test(the_parents_next_publisher_is_followed),
+        cmocka_unit_test(the_next_publisher_needs_no_worker),
         cmocka_unit_test(sound_of_that_codec_passes_too),
         cmocka_unit_test(without_a_worker_it_ends_with_the_reason),
         cmocka_unit_test(a_job_outlives_the_reader),
