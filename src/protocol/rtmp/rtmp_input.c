@@ -28,6 +28,7 @@ struct rtmp_input {
     struct track inputs[TRACKS_MAX];
     struct sample *held[HOLD_MAX];
     unsigned n_held;
+    uint64_t samples; /* made */
 };
 
 /* ---- tracks ---- */
@@ -137,6 +138,7 @@ static int handle_packet(struct rtmp_input *p, const struct flv_packet *pkt, int
     struct sample *sample = NULL;
     const int r = flv_input_feed(&in->flv, pkt, dts_ns, arrival_ns, &sample, err);
     if (r > 0) {
+        p->samples++;
         take_sample(p, sample);
     }
     return r;
@@ -148,6 +150,7 @@ int rtmp_input_message(struct rtmp_input *p, const struct rtmp_message *m, int64
     const int64_t dts_ns = unwrap32_next(&p->clock, m->timestamp) * 1000000;
     struct flv_iter it;
     struct flv_packet pkt;
+    const uint64_t before = p->samples;
     flv_iter_init(&it, m->type == RTMP_VIDEO ? TRACK_VIDEO : TRACK_AUDIO, m->body);
     int r;
     while ((r = flv_next(&it, &pkt, err)) > 0) {
@@ -156,7 +159,7 @@ int rtmp_input_message(struct rtmp_input *p, const struct rtmp_message *m, int64
             break;
         }
     }
-    return r;
+    return r < 0 ? r : p->samples > before;
 }
 
 void rtmp_input_metadata(struct rtmp_input *p, const struct amf_value *metadata)

@@ -14,7 +14,10 @@ struct rtmp_input;
 
 /* p stays the caller's and outlives it. */
 struct rtmp_input *rtmp_input_new(struct publisher *p);
-/* 0; -ENOTSUP for what we do not carry, other negative errno for a message that cannot be read: it is left out. */
+/*
+ * 1: samples came of it; 0: none, as of parameters; -ENOTSUP for what we do not carry, other negative errno for a message that
+ * cannot be read: it is left out.
+ */
 int rtmp_input_message(struct rtmp_input *in, const struct rtmp_message *m, int64_t arrival_ns,
                        struct error *err);
 /* What codecs it names is not believed; that it names one says that the kind will come. */

@@ -104,11 +104,12 @@ static void on_media(void *user, const struct rtmp_message *m)
     if (p->ended || !p->input) {
         return;
     }
-    p->media_ns = loop_now_ns(p->loop);
-    const int r = rtmp_input_message(p->input, m, p->media_ns, &err);
+    const int64_t now = loop_now_ns(p->loop);
+    const int r = rtmp_input_message(p->input, m, now, &err);
     if (r < 0 && r != -ENOTSUP && ++p->malformed == MALFORMED_MAX) {
         end(p, RTMP_PULL_BROKEN, err.text);
-    } else if (r >= 0) {
+    } else if (r > 0) {
+        p->media_ns = now; /* parameters alone, and what cannot be read, are no media */
         note_progress(p, false, true);
     }
 }

@@ -3,7 +3,9 @@
 #include "fixture_source.h"
 
 #include "base/log.h"
+#include "media/flv.h"
 #include "protocol/rtmp/rtmp_form.h"
+#include "protocol/rtmp/rtmp_input.h"
 #include "protocol/rtmp/rtmp_pull.h"
 #include "protocol/rtmp/rtmp_server.h"
 
@@ -240,6 +242,42 @@ static void test_bad_urls(void **state)
     rig_free(r);
 }
 
+static int feed(struct rtmp_input *in, uint8_t type, struct bytes body)
+{
+    struct error err = {0};
+    const struct rtmp_message m = {.type = type, .body = body};
+    return rtmp_input_message(in, &m, 0, &err);
+}
+
+static void on_ignored(void *user, int r, const char *why)
+{
+}
+
+/* A server that tells the codecs of a stream, and things that nobody knows, sends no pictures and no sound yet. */
+static void test_parameters_are_no_media(void **state)
+{
+    static const struct publisher_ops ops = {.on_open = source_on_open, .on_close = on_ignored};
+    const struct publisher_info info = {.path = "live/a", .protocol = "test"};
+    struct rig *r = rig_new();
+    struct publisher *p = publisher_open(r->e, r->l, &info, &ops, NULL);
+    struct rtmp_input *in = rtmp_input_new(p);
+    struct canon canon;
+    canon_init(&canon, r->f->tracks[1].codec);
+    assert_true(canon_config(&canon, r->f->tracks[1].config, NULL) >= 0);
+    struct buf *start = flv_sequence_start(canon.params);
+    const uint8_t sound[] = {0xaf, 1, 0x21, 0x10, 0x05};
+    const uint8_t command[] = {0x57, 0};
+    assert_int_equal(feed(in, RTMP_AUDIO, buf_view(start)), 0);
+    assert_int_equal(feed(in, RTMP_AUDIO, BYTES(NULL, 0)), 0);
+    assert_int_equal(feed(in, RTMP_VIDEO, BYTES(command, sizeof(command))), 0);
+    assert_int_equal(feed(in, RTMP_AUDIO, BYTES(sound, sizeof(sound))), 1);
+    buf_unref(&start);
+    canon_done(&canon);
+    in = rtmp_input_free(in);
+    p = publisher_close(p);
+    rig_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_silence_ends_it),
         cmocka_unit_test(test_a_path_that_is_taken),
         cmocka_unit_test(test_bad_urls),
+        cmocka_unit_test(test_parameters_are_no_media),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
