@@ -142,6 +142,18 @@ enum broadcast_relay broadcast_request_relay(const struct broadcast_request *r)
                                                                       : row->relay;
 }
 
+/*
+ * All that gst-launch reads by a URL, which is among its arguments: RTMP has the key in it, a stream here a grant. Only a camera may
+ * need no secret.
+ */
+static bool shows_secret(const struct broadcast_request *r)
+{
+    const struct rtsp_camera *c = r->rtsp_camera;
+    bool camera = r->source_kind == BROADCAST_RTSP_CAMERA && !r->gstreamer_pipeline &&
+                  !r->input_url && c && c->url;
+    return !camera || c->username || c->password || strpbrk(c->url, "@?");
+}
+
 static int check_relay(struct broadcast_request *r, struct error *err)
 {
     enum broadcast_relay relay = broadcast_request_relay(r);
@@ -167,7 +179,7 @@ static int check_relay(struct broadcast_request *r, struct error *err)
         return error_set(err, -EINVAL, "copy_video",
                          "is for what relays ffmpeg and gstreamer encode otherwise");
     }
-    if (relay == BROADCAST_RELAY_GSTREAMER && (r->gstreamer_pipeline || r->srs || r->input_url)) {
+    if (relay == BROADCAST_RELAY_GSTREAMER && shows_secret(r)) {
         r->warnings |= BIT(BROADCAST_WARN_SECRET_VISIBLE);
     }
     return 0;

@@ -832,6 +832,40 @@ static void test_replies_are_kept_without_secrets(void **state)
     assert_string_equal(fits, "[]");
 }
 
+/* What gst-launch gets by its arguments, others on the machine see. */
+static void test_visible_secrets_are_warned_of(void **state)
+{
+    static const struct {
+        const char *request;
+        bool warned;
+    } cases[] = {
+        {"\"source_kind\":\"rtsp_camera\"," CAM ",\"relay_kind\":\"gstreamer\"," MP, false},
+        {"\"source_kind\":\"rtsp_camera\",\"rtsp_camera\":{\"url\":\"rtsp://h/1\",\"username\":"
+         "\"u\",\"password\":\"p\"},\"relay_kind\":\"gstreamer\"," MP,
+         true},
+        {"\"source_kind\":\"rtsp_camera\",\"rtsp_camera\":{\"url\":\"rtsp://u:p@h/1\"},"
+         "\"relay_kind\":\"gstreamer\"," MP,
+         true},
+        {"\"source_kind\":\"rtsp_camera\",\"rtsp_camera\":{\"url\":\"rtsp://h/1?token=x\"},"
+         "\"relay_kind\":\"gstreamer\"," MP,
+         true},
+        {"\"source_kind\":\"rtsp_camera\",\"rtsp_camera\":{\"url\":\"rtsp://u:p@h/1\"}," MP, false},
+        {"\"source_kind\":\"stream\",\"stream\":\"live/x\",\"relay_kind\":\"gstreamer\"," MP, true},
+        {"\"source_kind\":\"stream\",\"stream\":\"live/x\",\"relay_kind\":\"ffmpeg\"," MP, false},
+        {"\"source_kind\":\"rtmp_external\",\"relay_kind\":\"gstreamer\"," SRS "," MP, true},
+        {"\"source_kind\":\"rtsp_camera\"," CAM
+         ",\"gstreamer_pipeline\":\"fakesrc ! fakesink\"," MP,
+         true},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_free_ char *json = mem_printf("{%s}", cases[i].request);
+        struct broadcast_request r = parse(json);
+        bool warned = r.warnings & (1u << BROADCAST_WARN_SECRET_VISIBLE);
+        assert_int_equal(warned, cases[i].warned);
+        drop(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -853,6 +887,7 @@ int main(void)
         cmocka_unit_test(test_endpoints_have_the_ports_that_janus_told),
         cmocka_unit_test(test_endpoints_of_a_mountpoint_that_says_it_all),
         cmocka_unit_test(test_replies_are_kept_without_secrets),
+        cmocka_unit_test(test_visible_secrets_are_warned_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
