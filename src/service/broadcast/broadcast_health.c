@@ -190,6 +190,19 @@ static void refresh_join(struct broadcast *b)
     }
 }
 
+/* Not told before it was asked for. */
+static void refresh_session(const struct broadcast *b, struct broadcast_health *h)
+{
+    for (unsigned i = 0; i < b->runner.n; i++) {
+        const struct step *s = b->runner.steps[i];
+        if (strcmp(s->kind->peer, "janus") == 0 && JANUS_STEP(s)->server) {
+            MODEL_SET(&broadcast_health_model, h, session,
+                      janus_server_ready(JANUS_STEP(s)->server));
+            return;
+        }
+    }
+}
+
 void broadcast_refresh(struct broadcast *b)
 {
     struct broadcast_result *res = &b->record.result;
@@ -205,6 +218,7 @@ void broadcast_refresh(struct broadcast *b)
         h->healthy = res->state == BROADCAST_RUNNING;
         free(h->reason);
         h->reason = res->reason ? mem_strdup(res->reason) : NULL;
+        refresh_session(b, h);
         if (runner_find(&b->runner, step_publisher.name)) {
             MODEL_SET(&broadcast_health_model, h, publisher, b->feed != NULL);
         }

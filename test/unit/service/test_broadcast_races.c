@@ -638,6 +638,19 @@ static void test_a_server_is_renamed_under_a_broadcast(void **state)
     world_free(w);
 }
 
+static void test_health_tells_of_the_session(void **state)
+{
+    struct world *w = world_new();
+    struct broadcast *b = begin(w, frontend);
+    AWAIT_STATE(w, b, BROADCAST_RUNNING);
+    assert_true(broadcast_result(b)->health->session);
+    w->fake.janus.manner[FAKE_INFO] = FAKE_SILENT;
+    ws_peer_hang_up(&w->fake.janus.peer, 1001);
+    AWAIT_STATE(w, b, BROADCAST_DEGRADED);
+    assert_false(broadcast_result(b)->health->session);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -663,6 +676,7 @@ int main(void)
         cmocka_unit_test(test_forwarders_to_former_ports_are_stopped),
         cmocka_unit_test(test_a_server_that_is_renamed),
         cmocka_unit_test(test_a_server_is_renamed_under_a_broadcast),
+        cmocka_unit_test(test_health_tells_of_the_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
