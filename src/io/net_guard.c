@@ -232,3 +232,16 @@ int net_guard_check(const struct net_guard *g, const struct sockaddr *address, s
     inet_ntop(is_v4(ip) ? AF_INET : AF_INET6, is_v4(ip) ? ip + 12 : ip, text, sizeof(text));
     return error_set(err, -EACCES, "", "%s is %s, which outgoing.allow does not name", text, what);
 }
+
+int net_guard_check_host(const struct net_guard *g, const char *host, struct error *err)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
+        return net_guard_check(g, (const struct sockaddr *)&in, err);
+    }
+    if (inet_pton(AF_INET6, host, &in6.sin6_addr) == 1) {
+        return net_guard_check(g, (const struct sockaddr *)&in6, err);
+    }
+    return 0;
+}

@@ -38,6 +38,8 @@ bool net_range_contains(const struct net_range *range, const struct sockaddr *ad
 int net_guard_init(struct net_guard *ret, char *const *allow, size_t n, struct error *err);
 /* 0, or -EACCES with a sentence; also for families other than IPv4 and IPv6. */
 int net_guard_check(const struct net_guard *g, const struct sockaddr *address, struct error *err);
+/* The same for host when it is an address; 0 for a name, which is judged when it is resolved. */
+int net_guard_check_host(const struct net_guard *g, const char *host, struct error *err);
 
 /*
  * The same for a name that a child of ours will resolve itself, all its addresses now: 0, -EACCES when one of them is

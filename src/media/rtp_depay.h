@@ -48,7 +48,6 @@ struct rtp_depay {
     uint8_t *data;
     size_t len;
     size_t cap;
-    bool handed; /* data was handed out: it begins anew */
     bool open;
     bool broken;
     bool unsure; /* packets before the unit's first are missing: were they its own? */

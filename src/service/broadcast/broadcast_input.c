@@ -171,14 +171,8 @@ static char *server_host(const struct broadcast *b)
 
 static int guard_host(const struct broadcast *b, const char *host, struct error *err)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
     const struct net_guard *guard = b->service->config.guard;
-    bool v4 = inet_pton(AF_INET, host, &in.sin_addr) == 1;
-    if (!guard || (!v4 && inet_pton(AF_INET6, host, &in6.sin6_addr) != 1)) {
-        return 0;
-    }
-    int r = net_guard_check(guard, v4 ? (struct sockaddr *)&in : (struct sockaddr *)&in6, err);
+    int r = guard ? net_guard_check_host(guard, host, err) : 0;
     if (r < 0) {
         error_prefix(err, "host");
     }

@@ -13,8 +13,6 @@ enum {
     FACT_ROOM = 1 << 0,       /* result.room_response */
     FACT_PUBLISHER = 1 << 1,  /* feed */
     FACT_MOUNTPOINT = 1 << 2, /* result.mountpoint_response */
-    FACT_SOURCE = 1 << 3,     /* source_path: a stream in the engine */
-    FACT_FORWARD = 1 << 4,    /* result.forward_response */
 };
 
 /* A step in the record. */
@@ -155,6 +153,12 @@ struct broadcast_relay_info *broadcast_relay_info(struct broadcast *b);
 void broadcast_relay_state(struct broadcast *b, const char *state);
 /* From now on in place of builtin; the caller sees to the step. */
 void broadcast_take_ffmpeg(struct broadcast *b, const char *why);
+/* Where it sends is where the mountpoint takes it. */
+void broadcast_relay_endpoints(struct broadcast *b);
+/* What it sends a track as, when nobody has said it. */
+uint8_t broadcast_endpoint_pt(const struct endpoint *e);
+/* A copy of text, which was not there before. */
+void broadcast_set_text(char **to, const char *text);
 /* s is the builtin relay, which cannot serve: what can takes its place, and s is no more. */
 void broadcast_fall_back(struct step *s, const char *why);
 /*

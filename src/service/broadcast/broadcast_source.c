@@ -11,6 +11,9 @@
 
 LOG_TOPIC(topic, "broadcast");
 
+#define VIDEO_PT 96
+#define AUDIO_PT 111
+
 char *broadcast_stream_path(const struct broadcast *b)
 {
     const struct broadcast_request *q = &b->record.result.request;
@@ -58,7 +61,7 @@ struct broadcast_relay_info *broadcast_relay_info(struct broadcast *b)
     return res->relay_info;
 }
 
-static void set_text(char **to, const char *text)
+void broadcast_set_text(char **to, const char *text)
 {
     if (!*to || strcmp(*to, text) != 0) {
         free(*to);
@@ -68,8 +71,28 @@ static void set_text(char **to, const char *text)
 
 void broadcast_relay_state(struct broadcast *b, const char *state)
 {
-    set_text(&broadcast_relay_info(b)->state, state);
-    set_text(&broadcast_health(b)->relay, state);
+    broadcast_set_text(&broadcast_relay_info(b)->state, state);
+    broadcast_set_text(&broadcast_health(b)->relay, state);
+}
+
+void broadcast_relay_endpoints(struct broadcast *b)
+{
+    const struct broadcast_mountpoint_response *m = b->record.result.mountpoint_response;
+    struct broadcast_relay_info *info = broadcast_relay_info(b);
+    struct endpoint_list old = {{info->endpoints.items, info->endpoints.len}};
+    const struct endpoint_list now = {{m->ports.items, m->ports.len}};
+    struct endpoint_list copy;
+    model_done(&endpoint_list_model, &old);
+    model_copy(&endpoint_list_model, &copy, &now);
+    info->endpoints.items = copy.items.items;
+    info->endpoints.len = copy.items.len;
+}
+
+uint8_t broadcast_endpoint_pt(const struct endpoint *e)
+{
+    return MODEL_HAS(&endpoint_model, e, pt) ? (uint8_t)e->pt
+           : e->kind == JANUS_VIDEO          ? VIDEO_PT
+                                             : AUDIO_PT;
 }
 
 /* Nothing here can: another publisher may come with what can be sent. */
@@ -94,7 +117,7 @@ void broadcast_take_ffmpeg(struct broadcast *b, const char *why)
 {
     struct broadcast_relay_info *info = broadcast_relay_info(b);
     MODEL_SET(&broadcast_relay_info_model, info, kind, BROADCAST_RELAY_FFMPEG);
-    set_text(&info->why, why);
+    broadcast_set_text(&info->why, why);
     _cleanup_free_ char *warning = fallen_words(why);
     broadcast_result_add_warning(&b->record.result, warning);
     log_info("broadcast %s: %s", broadcast_id(b), warning);
@@ -159,7 +182,7 @@ void broadcast_note_ingest(struct broadcast *b)
     res->srs_info = info;
     if (q->srs) {
         info->rtmp_url = url_redact(q->srs->rtmp_url, URL_MASK_KEYS);
-        set_text(&info->app, q->srs->app);
+        broadcast_set_text(&info->app, q->srs->app);
         info->publish_url = srs_ingest_publish_url(q->srs, true);
     } else {
         info->builtin = true;

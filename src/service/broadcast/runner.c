@@ -81,17 +81,22 @@ static unsigned or_default(unsigned v, unsigned def)
     return v ? v : def;
 }
 
-/* Random between half and all of it, so that a hundred broadcasts of one Janus do not come back in one moment. */
-static unsigned wait_ms(const struct runner *r)
+unsigned runner_wait_ms(const struct runner_pace *pace, unsigned tries)
 {
-    unsigned first = or_default(r->pace.first_ms, 500);
-    unsigned max = or_default(r->pace.max_ms, 15000);
-    unsigned ms = first;
-    for (unsigned i = 1; i < r->failures && ms < max; i++) {
+    unsigned max = or_default(pace->max_ms, 15000);
+    unsigned ms = or_default(pace->first_ms, 500);
+    for (unsigned i = 1; i < tries && ms < max; i++) {
         ms *= 2;
     }
     ms = MIN(ms, max);
     return ms / 2 + (unsigned)random_below(ms / 2 + 1);
+}
+
+/* Of starts and adoptions alike. */
+static void retry_later(struct runner *r)
+{
+    unsigned ms = runner_wait_ms(&r->pace, r->failures);
+    r->retry_ns = loop_now_ns(r->loop) + (int64_t)ms * NS_PER_MS;
 }
 
 /* ---- what steps say ---- */
@@ -174,7 +179,7 @@ static void count_failure(struct step *s, bool permanent)
         r->up = false;
         r->ended = false;
     }
-    r->retry_ns = loop_now_ns(r->loop) + (int64_t)wait_ms(r) * NS_PER_MS;
+    retry_later(r);
 }
 
 void step_failed(struct step *s, const struct error *err, bool permanent)
@@ -219,7 +224,7 @@ void step_adopted(struct step *s, int r, enum step_found found, const struct err
         set_state(s, run->up ? STEP_UNSURE : STEP_DEBT);
         run->ops->failed(run->user, s, "adopt", err);
         run->failures++;
-        run->retry_ns = loop_now_ns(run->loop) + (int64_t)wait_ms(run) * NS_PER_MS;
+        retry_later(run);
         return;
     }
     say(s, NULL);
@@ -532,7 +537,12 @@ static void on_timer(void *user)
 static void on_check(void *user)
 {
     struct runner *r = user;
-    runner_check(r, NULL);
+    for (unsigned i = 0; r->up && i < r->n; i++) {
+        struct step *s = r->steps[i];
+        if (s->state == STEP_UP && s->kind->check) {
+            s->kind->check(s);
+        }
+    }
     loop_timer_start(r->checks, or_default(r->pace.check_ms, 2000));
 }
 
@@ -625,22 +635,6 @@ void runner_down(struct runner *r)
     r->up = false;
     r->ended = false;
     pump_soon(r);
-}
-
-void runner_wake(struct runner *r)
-{
-    r->retry_ns = 0;
-    pump_soon(r);
-}
-
-void runner_check(struct runner *r, const char *peer)
-{
-    for (unsigned i = 0; r->up && i < r->n; i++) {
-        struct step *s = r->steps[i];
-        if (s->state == STEP_UP && s->kind->check && (!peer || strcmp(s->kind->peer, peer) == 0)) {
-            s->kind->check(s);
-        }
-    }
 }
 
 void runner_committed(struct runner *r)

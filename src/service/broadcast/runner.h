@@ -8,8 +8,10 @@
  *                  │  │  └──► WAITING ─► UP          (for a publisher, a source: no fault, not counted, no deadline)
  *                  │  └ an answer was lost ─► UNSURE ─adopt─► UP, LOST or IDLE
  *                  └ refused ─► IDLE, or LOST when part of it is there: of a run that never was up the end, else tried again
- *   UP, and what it was made from changed ─► STALE ─stop─► IDLE ─start─► ...
- *   UP, WAITING ... ─stop─► STOPPING ─► IDLE, KEPT (on purpose) or DEBT (could not be undone; tried again later)
+ *   UP, WAITING, and what it was made from changed ─► STALE ─stop─► IDLE ─start─► ...
+ *   UP, WAITING, STALE, LOST ─stop─► STOPPING ─► IDLE, KEPT (on purpose) or DEBT (could not be undone; tried again later)
+ *   UNSURE, and the run shall end ─adopt─► as above, and stop; DEBT when it cannot be told
+ *   DEBT ─start─► STARTING, or when it is to be paid ─► UNSURE or LOST
  *
  * One action at a time; a step begins when all earlier steps that write what it reads are UP. Before an outside effect a
  * step commits its intent (step_commit()), after it the runner commits the facts. Failing starts are tried again after a
@@ -54,9 +56,9 @@ enum step_found {
  * step. Only start and stop are required.
  */
 struct step_kind {
-    const char *name;       /* "mountpoint"; unique in a broadcast */
-    const char *peer;       /* who it talks to: "janus", "obs", "ffmpeg", "engine" */
-    size_t size;            /* of the struct that begins with its struct step */
+    const char *name; /* "mountpoint"; unique in a broadcast */
+    const char *peer; /* who it talks to: "janus", "obs", "rtmp", "relay" (a child), "engine" */
+    size_t size;      /* of the struct that begins with its struct step */
     unsigned reads, writes; /* facts, by bits of the owner */
     unsigned start_ms; /* until a start that waits for nobody counts as unanswered; 0 = 30000 */
     /* What it is going to do, in a sentence; before anything runs. May be NULL. */
@@ -117,6 +119,12 @@ struct runner_pace {
     unsigned stop_ms;       /* for one undo or one look; 0 = 12000 */
 };
 
+/*
+ * How long to wait after so many tries in a row that brought nothing. Random between half and all of it, so that a hundred
+ * broadcasts of one server do not come back in one moment.
+ */
+unsigned runner_wait_ms(const struct runner_pace *pace, unsigned tries);
+
 struct runner {
     struct loop *loop;
     const struct runner_ops *ops;
@@ -152,10 +160,6 @@ void runner_done(struct runner *r);
 void runner_up(struct runner *r);
 /* Also again, for debts. */
 void runner_down(struct runner *r);
-/* Something that steps failed for may be over: tries now. */
-void runner_wake(struct runner *r);
-/* Asks the steps of these peers now ("janus"; NULL = all): something happened there. */
-void runner_check(struct runner *r, const char *peer);
 void runner_committed(struct runner *r);
 
 struct step *runner_find(const struct runner *r, const char *name);

@@ -264,7 +264,7 @@ static void on_forwarded(void *user, const struct janus_result *res,
         step_failed(s, &err, false);
         return;
     }
-    step_started(s, FACT_FORWARD);
+    step_started(s, 0);
 }
 
 static void list(struct step *s);
@@ -366,7 +366,7 @@ static void on_present(void *user, const struct janus_result *res, const struct 
         ask_stop(s, odd, on_odd_stopped);
     } else if (all_are_whole(s)) {
         s->ours = true;
-        step_started(s, FACT_FORWARD);
+        step_started(s, 0);
     } else {
         step_commit(s, forward);
     }
@@ -515,7 +515,6 @@ const struct step_kind step_forward = {
     .peer = "janus",
     .size = sizeof(struct forward_step),
     .reads = FACT_ROOM | FACT_PUBLISHER | FACT_MOUNTPOINT,
-    .writes = FACT_FORWARD,
     .describe = describe,
     .start = start,
     .adopt = adopt,

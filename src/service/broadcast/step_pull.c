@@ -6,18 +6,13 @@
  */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/random.h"
 #include "base/url.h"
 #include "service/broadcast/broadcast_private.h"
 #include "service/broadcast/media_pull.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-#define FIRST_MS 500
-#define MAX_MS   15000
 
 struct pull_step {
     struct step step;
@@ -89,19 +84,6 @@ static void on_open(void *user)
     judge(s);
 }
 
-/* Between half and all of it: many broadcasts of one server do not come back in one moment. */
-static unsigned wait_ms(const struct step *s)
-{
-    const struct runner_pace *pace = &s->runner->pace;
-    unsigned max = pace->max_ms ? pace->max_ms : MAX_MS;
-    unsigned ms = pace->first_ms ? pace->first_ms : FIRST_MS;
-    for (unsigned i = 1; i < PULL(s)->tries && ms < max; i++) {
-        ms *= 2;
-    }
-    ms = MIN(ms, max);
-    return ms / 2 + (unsigned)random_below(ms / 2 + 1);
-}
-
 static void on_end(void *user, enum rtmp_pull_end end, const char *why)
 {
     struct step *s = user;
@@ -112,7 +94,7 @@ static void on_end(void *user, enum rtmp_pull_end end, const char *why)
     p->flows = false;
     p->tries++;
     set_words(p, text);
-    loop_timer_start(p->again, wait_ms(s));
+    loop_timer_start(p->again, runner_wait_ms(&s->runner->pace, p->tries));
     judge(s);
 }
 
@@ -137,20 +119,6 @@ static void on_again(void *user)
 
 /* ---- its life ---- */
 
-/* What no try can change: an address that must not be reached. Names are judged with each connection. */
-static int check_address(const struct net_guard *guard, const char *host, struct error *err)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-    if (guard && inet_pton(AF_INET, host, &in.sin_addr) == 1) {
-        return net_guard_check(guard, (const struct sockaddr *)&in, err);
-    }
-    if (guard && inet_pton(AF_INET6, host, &in6.sin6_addr) == 1) {
-        return net_guard_check(guard, (const struct sockaddr *)&in6, err);
-    }
-    return 0;
-}
-
 static int check_url(const struct step *s, struct error *err)
 {
     const struct broadcasts_config *c = &broadcast_of(s)->service->config;
@@ -161,7 +129,8 @@ static int check_url(const struct step *s, struct error *err)
     if (r == 0 && u.tls && !c->client_tls) {
         r = error_set(err, -ENOTSUP, s->kind->name, "rtmps needs TLS, which is not set up");
     }
-    return r < 0 ? r : check_address(c->guard, u.host, err);
+    /* What no try can change: an address that must not be reached. Names are judged with each connection. */
+    return r < 0 || !c->guard ? r : net_guard_check_host(c->guard, u.host, err);
 }
 
 static void start(struct step *s)
@@ -193,7 +162,6 @@ const struct step_kind step_pull = {
     .name = "pull",
     .peer = "rtmp",
     .size = sizeof(struct pull_step),
-    .writes = FACT_SOURCE,
     .describe = describe,
     .start = start,
     .check = check,

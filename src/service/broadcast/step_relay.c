@@ -23,8 +23,6 @@
 #define LIVED_NS (2 * NS_PER_S)
 /* Between children that are replaced because one track misses: a source may have none for long. */
 #define MISSING_MAX_NS (300 * NS_PER_S)
-#define VIDEO_PT       96
-#define AUDIO_PT       111
 
 struct relay_step {
     struct step step;
@@ -66,14 +64,6 @@ static const struct supervisor *supervisor_of(const struct relay_step *rs)
 
 /* ---- what is told of it ---- */
 
-static void set_text(char **to, const char *text)
-{
-    if (!*to || strcmp(*to, text) != 0) {
-        free(*to);
-        *to = mem_strdup(text);
-    }
-}
-
 static void note(struct step *s)
 {
     const struct relay_step *rs = RELAY(s);
@@ -92,20 +82,6 @@ static void note(struct step *s)
         MODEL_SET(&broadcast_health_model, h, relay_speed,
                   ffmpeg_relay_progress(rs->ffmpeg)->speed);
     }
-}
-
-static void note_endpoints(struct step *s)
-{
-    const struct broadcast_mountpoint_response *m =
-        broadcast_of(s)->record.result.mountpoint_response;
-    struct broadcast_relay_info *info = broadcast_relay_info(broadcast_of(s));
-    struct endpoint_list old = {{info->endpoints.items, info->endpoints.len}};
-    const struct endpoint_list now = {{m->ports.items, m->ports.len}};
-    struct endpoint_list copy;
-    model_done(&endpoint_list_model, &old);
-    model_copy(&endpoint_list_model, &copy, &now);
-    info->endpoints.items = copy.items.items;
-    info->endpoints.len = copy.items.len;
 }
 
 /* ---- how it gets on ---- */
@@ -244,7 +220,7 @@ static void on_never_ran(struct step *s, const char *reason)
 {
     struct error err = {0};
     error_set(&err, -ENOEXEC, s->kind->name, "%s", reason);
-    set_text(&broadcast_relay_info(broadcast_of(s))->last_error, reason);
+    broadcast_set_text(&broadcast_relay_info(broadcast_of(s))->last_error, reason);
     fail(s, &err, true);
 }
 
@@ -252,8 +228,8 @@ static void on_ended(struct step *s, const char *reason)
 {
     struct relay_step *rs = RELAY(s);
     struct error err = {0};
-    set_text(&rs->words, reason);
-    set_text(&broadcast_relay_info(broadcast_of(s))->last_error, reason);
+    broadcast_set_text(&rs->words, reason);
+    broadcast_set_text(&broadcast_relay_info(broadcast_of(s))->last_error, reason);
     if (s->state == STEP_UP && !rs->lost) {
         rs->lost = true; /* one event a fault, not one a try */
         error_set(&err, -EPIPE, s->kind->name, "%s", reason);
@@ -290,13 +266,6 @@ static void on_state(void *user, enum supervisor_state state, const char *reason
 
 /* ---- what it is started with ---- */
 
-static unsigned pt_of(const struct endpoint *e)
-{
-    return MODEL_HAS(&endpoint_model, e, pt) ? (unsigned)e->pt
-           : e->kind == JANUS_VIDEO          ? VIDEO_PT
-                                             : AUDIO_PT;
-}
-
 static enum track_kind kind_of(const struct endpoint *e)
 {
     return e->kind == JANUS_VIDEO ? TRACK_VIDEO : TRACK_AUDIO;
@@ -314,7 +283,7 @@ static enum track_kind kind_of(const struct endpoint *e)
             to_->kind = kind_of(e_);                                                               \
             to_->index = (unsigned)e_->mindex;                                                     \
             to_->port = (uint16_t)e_->port;                                                        \
-            to_->pt = (uint8_t)pt_of(e_);                                                          \
+            to_->pt = broadcast_endpoint_pt(e_);                                                   \
             snprintf(to_->codec, sizeof(to_->codec), "%s", e_->codec ? e_->codec : "");            \
             snprintf(to_->host, sizeof(to_->host), "%s", e_->host);                                \
         }                                                                                          \
@@ -408,7 +377,7 @@ static int start_gstreamer(struct step *s, struct error *err)
 static void run(struct step *s)
 {
     struct error err = {0};
-    note_endpoints(s);
+    broadcast_relay_endpoints(broadcast_of(s));
     RELAY(s)->look = loop_timer_new(s->runner->loop, on_look, s);
     s->ours = true;
     int r = is_ffmpeg(s) ? start_ffmpeg(s, &err) : start_gstreamer(s, &err);

@@ -16,8 +16,6 @@
 
 #define LOOK_MS  200
 #define FRESH_NS (3 * NS_PER_S) /* no packet for so long: it does not flow */
-#define VIDEO_PT 96
-#define AUDIO_PT 111
 
 struct sender_step {
     struct step step;
@@ -93,12 +91,11 @@ static int address(const char *host, int64_t port, struct sockaddr_storage *ret,
 static int make_track(const struct endpoint *e, struct rtp_sender_track *t, struct error *err)
 {
     bool video = e->kind == JANUS_VIDEO;
-    bool has_pt = MODEL_HAS(&endpoint_model, e, pt);
     *t = (struct rtp_sender_track){
         .kind = video ? TRACK_VIDEO : TRACK_AUDIO,
         .index = (unsigned)e->mindex,
         .codec = codec_of(e->codec),
-        .payload_type = has_pt ? (uint8_t)e->pt : (uint8_t)(video ? VIDEO_PT : AUDIO_PT),
+        .payload_type = broadcast_endpoint_pt(e),
     };
     if (e->codec && t->codec == CODEC_N) {
         return error_set(err, -ENOTSUP, "codec", "builtin sends no %s", e->codec);
@@ -243,20 +240,6 @@ static void check(struct step *s)
 
 /* ---- its life ---- */
 
-static void note_endpoints(struct step *s)
-{
-    const struct broadcast_mountpoint_response *m =
-        broadcast_of(s)->record.result.mountpoint_response;
-    struct broadcast_relay_info *info = broadcast_relay_info(broadcast_of(s));
-    struct endpoint_list old = {{info->endpoints.items, info->endpoints.len}};
-    const struct endpoint_list now = {{m->ports.items, m->ports.len}};
-    struct endpoint_list copy;
-    model_done(&endpoint_list_model, &old);
-    model_copy(&endpoint_list_model, &copy, &now);
-    info->endpoints.items = copy.items.items;
-    info->endpoints.len = copy.items.len;
-}
-
 static void start(struct step *s)
 {
     struct sender_step *x = SENDER(s);
@@ -283,7 +266,7 @@ static void start(struct step *s)
         .drop_b = true,
     };
     s->ours = true;
-    note_endpoints(s);
+    broadcast_relay_endpoints(b);
     x->look = loop_timer_new(s->runner->loop, on_look, s);
     x->sender = media_sender_open(b->service->config.engine, s->runner->loop,
                                   broadcast_media_loop(b), &config, on_told, s);
