@@ -415,6 +415,7 @@ static int each_owner(struct store_db *db, sqlite3_stmt *st, store_owner_fn each
             .broadcast_id = (const char *)sqlite3_column_text(st, 0),
             .worker = (const char *)sqlite3_column_text(st, 1),
             .expires_ns = sqlite3_column_int64(st, 2),
+            .payload = (const char *)sqlite3_column_text(st, 3),
         };
         r = each(user, &o);
     }
@@ -428,13 +429,19 @@ static int each_owner(struct store_db *db, sqlite3_stmt *st, store_owner_fn each
 int store_owner_put(struct store_db *db, const char *queue, const struct store_owner *o,
                     int64_t now, struct error *err)
 {
-    STATEMENT(st, "INSERT INTO job_owner VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET"
-                  " worker = ?3, expires_ns = ?4 WHERE worker = ?3 OR expires_ns <= ?5");
+    STATEMENT(
+        st,
+        "INSERT INTO job_owner VALUES (?1, ?2, ?3, ?4, coalesce(?6, '')) ON CONFLICT DO UPDATE SET"
+        " worker = ?3, expires_ns = ?4, payload = coalesce(?6, payload)"
+        " WHERE worker = ?3 OR expires_ns <= ?5");
     bind_text(st, 1, queue);
     bind_text(st, 2, o->broadcast_id);
     bind_text(st, 3, o->worker);
     sqlite3_bind_int64(st, 4, o->expires_ns);
     sqlite3_bind_int64(st, 5, now);
+    if (o->payload) {
+        bind_text(st, 6, o->payload);
+    }
     int r = store_db_run(db, st, err);
     return r == 0 ? error_set(err, -EBUSY, o->broadcast_id, "another worker has this broadcast")
                   : MIN(r, 0);
@@ -453,8 +460,9 @@ int store_owner_drop(struct store_db *db, const char *queue, const char *broadca
 int store_owner_get(struct store_db *db, const char *queue, const char *broadcast_id, int64_t now,
                     store_owner_fn each, void *user, struct error *err)
 {
-    STATEMENT(st, "SELECT broadcast_id, worker, expires_ns FROM job_owner WHERE queue = ?1 AND"
-                  " broadcast_id = ?2 AND expires_ns > ?3");
+    STATEMENT(st,
+              "SELECT broadcast_id, worker, expires_ns, payload FROM job_owner WHERE queue = ?1 AND"
+              " broadcast_id = ?2 AND expires_ns > ?3");
     bind_text(st, 1, queue);
     bind_text(st, 2, broadcast_id);
     sqlite3_bind_int64(st, 3, now);
@@ -475,7 +483,7 @@ int store_owners_reap(struct store_db *db, const char *queue, int64_t now, store
     }
     STATEMENT(st, "DELETE FROM job_owner WHERE (queue, broadcast_id) IN (SELECT queue, broadcast_id"
                   " FROM job_owner WHERE queue = ?1 AND expires_ns <= ?2 LIMIT 100)"
-                  " RETURNING broadcast_id, worker, expires_ns");
+                  " RETURNING broadcast_id, worker, expires_ns, payload");
     bind_text(st, 1, queue);
     sqlite3_bind_int64(st, 2, now);
     return each_owner(db, st, each, user, err);

@@ -70,6 +70,7 @@ struct store_owner {
     const char *broadcast_id;
     const char *worker;
     int64_t expires_ns;
+    const char *payload; /* "" = none; NULL in a renewal: as it is */
 };
 typedef int (*store_owner_fn)(void *user, const struct store_owner *o);
 /* Makes or renews; -EBUSY: another's, which has not expired. */

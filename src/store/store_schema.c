@@ -59,7 +59,7 @@ const char *const store_migrations[] = {
     ") STRICT, WITHOUT ROWID;"
     "CREATE TABLE job_owner ("
     "  queue TEXT NOT NULL, broadcast_id TEXT NOT NULL, worker TEXT NOT NULL,"
-    "  expires_ns INTEGER NOT NULL, PRIMARY KEY (queue, broadcast_id)"
+    "  expires_ns INTEGER NOT NULL, payload TEXT NOT NULL, PRIMARY KEY (queue, broadcast_id)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX job_owner_expiry ON job_owner (queue, expires_ns);",
 };

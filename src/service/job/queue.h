@@ -31,6 +31,7 @@ struct queue_owner {
     char *broadcast_id;
     char *worker;
     int64_t expires_at;
+    char *payload; /* JSON, of the job that adopts it; as in job.h. NULL when it is renewed: stays as it is */
 };
 
 struct queue_consumer {
@@ -131,7 +132,7 @@ struct queue_call *queue_disown(struct queue *q, const char *broadcast_id, const
 /* owner. */
 struct queue_call *queue_owner_of(struct queue *q, const char *broadcast_id, queue_fn fn,
                                   void *user);
-/* Each owner whose time ended becomes a job "adopt_broadcast", once, whoever asks; n: how many. */
+/* Each owner whose time ended becomes a job "adopt_broadcast" with its payload, once, whoever asks; n: how many. */
 struct queue_call *queue_reap(struct queue *q, queue_fn fn, void *user);
 
 /* ---- for those who make one ---- */

@@ -72,6 +72,7 @@ static void owner_done(struct queue_owner *o)
 {
     free(TAKE_PTR(o->broadcast_id));
     free(TAKE_PTR(o->worker));
+    free(TAKE_PTR(o->payload));
 }
 
 static void forget_answer(struct task *t)
@@ -380,7 +381,8 @@ static int take_owner(void *user, const struct store_owner *o)
     owner_done(&t->found);
     t->found = (struct queue_owner){.broadcast_id = mem_strdup(o->broadcast_id),
                                     .worker = mem_strdup(o->worker),
-                                    .expires_at = o->expires_ns};
+                                    .expires_at = o->expires_ns,
+                                    .payload = *o->payload ? mem_strdup(o->payload) : NULL};
     t->owned = true;
     return 0;
 }
@@ -389,7 +391,8 @@ static int put_owner(struct task *t, struct store_db *db, struct error *err)
 {
     const struct store_owner o = {.broadcast_id = t->owner.broadcast_id,
                                   .worker = t->owner.worker,
-                                  .expires_ns = t->owner.expires_at};
+                                  .expires_ns = t->owner.expires_at,
+                                  .payload = t->owner.payload};
     int r = store_owner_put(db, t->queue, &o, t->now, err);
     if (r == -EBUSY) {
         (void)store_owner_get(db, t->queue, o.broadcast_id, t->now, take_owner, t, NULL);
@@ -469,7 +472,8 @@ static void copy_owner(struct queue_owner *ret, const struct queue_owner *o)
 {
     *ret = (struct queue_owner){.broadcast_id = mem_strdup(o->broadcast_id),
                                 .worker = mem_strdup(o->worker),
-                                .expires_at = o->expires_at};
+                                .expires_at = o->expires_at,
+                                .payload = o->payload ? mem_strdup(o->payload) : NULL};
 }
 
 static void ask_settle(void *user, struct queue_call *call, const char *receipt,
@@ -666,6 +670,7 @@ static int adopt(void *user, const struct store_owner *o)
     job.id = mem_strdup(job_new_id(id));
     job.kind = mem_strdup("adopt_broadcast");
     job.broadcast_id = mem_strdup(o->broadcast_id);
+    job.payload = *o->payload ? mem_strdup(o->payload) : NULL;
     job.created_at = t->now;
     write_job(&job, &body);
     int r = store_job_put(g->db, t->queue, id, NULL, t->now, out_view(&body), INT64_MAX, g->err);

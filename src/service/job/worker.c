@@ -79,6 +79,7 @@ static void run_free(struct worker_run *run)
     model_done(&job_model, &run->job);
     free(run->owner.broadcast_id);
     free(run->owner.worker);
+    free(run->owner.payload);
     free(run->receipt);
     free(run);
     worker_look(w);
@@ -193,9 +194,11 @@ void worker_run_done(struct worker_run *run, const struct queue_owner *owner)
 {
     if (owner) {
         run->owns = true;
-        run->owner = (struct queue_owner){.broadcast_id = mem_strdup(owner->broadcast_id),
-                                          .worker = mem_strdup(owner->worker),
-                                          .expires_at = owner->expires_at};
+        run->owner =
+            (struct queue_owner){.broadcast_id = mem_strdup(owner->broadcast_id),
+                                 .worker = mem_strdup(owner->worker),
+                                 .expires_at = owner->expires_at,
+                                 .payload = owner->payload ? mem_strdup(owner->payload) : NULL};
     }
     settle(run, QUEUE_DONE);
 }

@@ -360,6 +360,16 @@ static inline int suite_own(struct suite *s, const char *id, const char *worker,
 {
     const struct queue_owner o = {.broadcast_id = (char *)id,
                                   .worker = (char *)worker,
+                                  .expires_at = clock_wall_ns() + ms * NS_PER_MS,
+                                  .payload = (char *)"{\"room_id\":7}"};
+    return ASK(s, own, &o);
+}
+
+/* Renewed: what was written with it stays. */
+static inline int suite_renew(struct suite *s, const char *id, const char *worker, int ms)
+{
+    const struct queue_owner o = {.broadcast_id = (char *)id,
+                                  .worker = (char *)worker,
                                   .expires_at = clock_wall_ns() + ms * NS_PER_MS};
     return ASK(s, own, &o);
 }
@@ -367,7 +377,7 @@ static inline int suite_own(struct suite *s, const char *id, const char *worker,
 static void suite_owners(struct suite *s)
 {
     assert_int_equal(suite_own(s, "br_1", "w1", LEASE), 0);
-    assert_int_equal(suite_own(s, "br_1", "w1", LEASE), 0);
+    assert_int_equal(suite_renew(s, "br_1", "w1", LEASE), 0);
     assert_int_equal(suite_own(s, "br_1", "w2", LEASE), -EBUSY);
     assert_string_equal(s->owner, "w1");
     assert_int_equal(ASK(s, owner_of, "br_1"), 0);
@@ -387,7 +397,8 @@ static void suite_an_owner_ends(struct suite *s)
 {
     struct job stop = suite_job("stop", "stop_broadcast");
     stop.target = mem_strdup("w1");
-    assert_int_equal(suite_own(s, "br_1", "w1", 40), 0);
+    assert_int_equal(suite_own(s, "br_1", "w1", LEASE), 0);
+    assert_int_equal(suite_renew(s, "br_1", "w1", 40), 0);
     assert_int_equal(suite_own(s, "br_2", "w2", LEASE), 0);
     assert_int_equal(ASK(s, enqueue, &stop), 0);
     model_done(&job_model, &stop);
@@ -404,6 +415,7 @@ static void suite_an_owner_ends(struct suite *s)
     unsigned adopt = strcmp(s->jobs[0].kind, "adopt_broadcast") == 0 ? 0 : 1;
     assert_string_equal(s->jobs[adopt].kind, "adopt_broadcast");
     assert_string_equal(s->jobs[adopt].broadcast_id, "br_1");
+    assert_string_equal(s->jobs[adopt].payload, "{\"room_id\":7}");
     assert_string_equal(s->jobs[1 - adopt].id, "stop");
 }
 
