@@ -49,7 +49,7 @@ static const struct model_field fields[] = {
     MODEL_STRING(struct job, target, .max = 64, .check = check_name,
                  .doc = "The only worker that may take it."),
     MODEL_STRING(struct job, trace_id, .max = 128, .doc = "The sender's own, handed on."),
-    MODEL_INT(struct job, attempts, .read_only = true, .min = 0, .max = INT32_MAX,
+    MODEL_INT(struct job, attempts, .read_only = true, .min = 0, .max = JOB_ATTEMPTS_MAX,
               .doc = "How many have failed."),
     MODEL_INT(struct job, max_attempts, .def = "5", .min = 1, .max = JOB_ATTEMPTS_MAX,
               .doc = "After so many it is dead, and people may look at it."),
@@ -61,6 +61,25 @@ static const struct model_field fields[] = {
 _Static_assert(JOB_ATTEMPTS == 5, "the default above");
 /* Others may write envelopes too, newer ones among them. */
 const struct model job_model = MODEL("Job", struct job, fields, .unknown = MODEL_IGNORE);
+
+int job_read(struct job *ret, struct bytes json, struct error *err)
+{
+    static const struct model_parse_opts opts = {.max_bytes = JOB_BODY_MAX};
+    int r = model_parse_json(&job_model, ret, json, &opts, err);
+    if (r >= 0 && !ret->id) {
+        model_done(&job_model, ret);
+        r = error_set(err, -EINVAL, "id", "a job without one cannot be told apart");
+    }
+    return r;
+}
+
+void job_write(const struct job *j, struct out *o)
+{
+    /* What is secret in the payload was sealed by who made it. */
+    static const struct model_write_opts opts = {.secrets = MODEL_SECRETS_CLEAR};
+    struct json json = json_init(o);
+    (void)model_write(&job_model, j, &opts, &json);
+}
 
 char *job_new_id(char buf[JOB_ID_MAX])
 {

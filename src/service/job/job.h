@@ -47,6 +47,10 @@ struct job {
 };
 extern const struct model job_model;
 
+/* As it stands in a queue; others may have written it. -EBADMSG, -EINVAL, -E2BIG with the field at fault. */
+int job_read(struct job *ret, struct bytes json, struct error *err);
+void job_write(const struct job *j, struct out *o);
+
 /* "job_" and random characters; buf has JOB_ID_MAX. */
 char *job_new_id(char buf[JOB_ID_MAX]);
 /*

@@ -31,7 +31,8 @@ struct queue_owner {
     char *broadcast_id;
     char *worker;
     int64_t expires_at;
-    char *payload; /* JSON, of the job that adopts it; as in job.h. NULL when it is renewed: stays as it is */
+    char *
+        payload; /* JSON, of the job that adopts it; as in job.h. NULL when it is renewed: stays as it is */
 };
 
 struct queue_consumer {

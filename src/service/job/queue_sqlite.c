@@ -188,23 +188,6 @@ static struct task *task_new(struct sqlite_queue *s, struct queue_call *call,
     return t;
 }
 
-static int take_job(const struct store_job *from, struct job *ret, struct error *err)
-{
-    static const struct model_parse_opts opts = {.max_bytes = JOB_BODY_MAX};
-    int r = model_parse_json(&job_model, ret, from->body, &opts, err);
-    if (r < 0) {
-        error_prefix(err, from->id);
-    }
-    return r;
-}
-
-static void write_job(const struct job *job, struct out *o)
-{
-    static const struct model_write_opts opts = {.secrets = MODEL_SECRETS_CLEAR};
-    struct json j = json_init(o);
-    (void)model_write(&job_model, job, &opts, &j);
-}
-
 /* ---- in ---- */
 
 static void wake(struct sqlite_queue *s);
@@ -232,7 +215,7 @@ static void ask_enqueue(void *user, struct queue_call *call, const struct job *j
     t->target = job->target ? mem_strdup(job->target) : NULL;
     t->due = MAX(job->not_before, t->now);
     t->max = s->config.max;
-    write_job(job, &t->body);
+    job_write(job, &t->body);
     if (t->body.len > JOB_BODY_MAX) {
         t->state = -EFBIG;
         loop_timer_start(t->timer, 0);
@@ -248,7 +231,7 @@ static int take_delivery(void *user, const struct store_job *from)
     struct task *t = user;
     struct queue_delivery d = {.deliveries = from->deliveries};
     struct error err = {0};
-    if (take_job(from, &d.job, &err) < 0) {
+    if (job_read(&d.job, from->body, &err) < 0) {
         /* Nobody can read it; its lease ends, and people find it by its age. Written by us, so it is a damaged file. */
         return 0;
     }
@@ -487,7 +470,7 @@ static void ask_settle(void *user, struct queue_call *call, const char *receipt,
         copy_owner(&t->owner, how->owner);
     }
     if (how->outcome == QUEUE_RETRY || how->outcome == QUEUE_DEAD) {
-        write_job(how->job, &t->body);
+        job_write(how->job, &t->body);
         t->target = how->job->target ? mem_strdup(how->job->target) : NULL;
         t->due = MAX(how->job->not_before, t->now);
     }
@@ -536,7 +519,7 @@ static int take_entry(void *user, const struct store_job *from)
         t->more = true;
         return -ENODATA;
     }
-    if (take_job(from, &e.job, NULL) < 0) {
+    if (job_read(&e.job, from->body, NULL) < 0) {
         return 0;
     }
     t->bytes += from->body.len;
@@ -600,7 +583,7 @@ static int run_retry(struct task *t, struct store_db *db, struct error *err)
     struct job *job = &t->entries.items[0].job;
     job->attempts = 0;
     job->not_before = 0;
-    write_job(job, &t->body);
+    job_write(job, &t->body);
     return store_job_move(db, t->queue, t->id, 1u << JOB_DEAD | 1u << JOB_CANCELLED, JOB_QUEUED,
                           out_view(&t->body), t->now, err);
 }
@@ -672,7 +655,7 @@ static int adopt(void *user, const struct store_owner *o)
     job.broadcast_id = mem_strdup(o->broadcast_id);
     job.payload = *o->payload ? mem_strdup(o->payload) : NULL;
     job.created_at = t->now;
-    write_job(&job, &body);
+    job_write(&job, &body);
     int r = store_job_put(g->db, t->queue, id, NULL, t->now, out_view(&body), INT64_MAX, g->err);
     model_done(&job_model, &job);
     t->n += r >= 0;
