@@ -121,12 +121,8 @@ static void begin_leaving(struct loop *l, void *arg)
 {
     struct mast *m = arg;
     m->leaving = true;
-    if (list_empty(&m->parts)) {
-        embed_leave(m);
-    }
-    LIST_FOREACH_SAFE (it, &m->parts) {
-        embed_part_stop(LIST_ENTRY(it, struct embed_part, node), m->config.stop_ms);
-    }
+    m->leave_by_ns = loop_now_ns(l) + m->config.stop_ms * NS_PER_MS;
+    embed_parts_leave(m);
 }
 
 /* The last thread that knows them: what their ends still say is heard here. */

@@ -32,6 +32,7 @@ struct mast {
     struct list parts;
     struct list closings; /* struct mast_closing.node: whose lifecycle could not wait for them */
     bool leaving;
+    int64_t leave_by_ns; /* all parts together */
     int left_r;
     /* Notes of config.queue; under the lock. */
     int fd;
@@ -76,6 +77,7 @@ struct embed_part_ops {
     void (*stop)(struct embed_part *p, unsigned deadline_ms);
     /* Frees it, whatever still runs; its calls are answered already. */
     void (*drop)(struct embed_part *p);
+    bool asks_others; /* to end, it needs parts that are older */
 };
 
 struct embed_part {
@@ -88,8 +90,9 @@ struct embed_part {
     struct list calls;   /* under way */
     struct embed_call *freeing;
     struct loop_timer *deadline;
+    int64_t stop_by_ns;
     struct loop_task end;
-    bool stopping, stopped;
+    bool stopping, stopped, ended;
     struct error how; /* it ended; code 0: well */
 };
 
@@ -105,7 +108,8 @@ typedef int (*embed_make_fn)(struct embed_part *p, struct loop *l, const void *c
                              struct error *err);
 int embed_part_begin(struct embed_part *p, embed_make_fn make, const void *config,
                      struct mast_error *err);
-void embed_part_stop(struct embed_part *p, unsigned deadline_ms);
+/* Ends the parts that are left, newest first, then embed_leave(). */
+void embed_parts_leave(struct mast *m);
 /* Nothing of it runs any more; err NULL: it ended well. */
 void embed_part_stopped(struct embed_part *p, const struct error *err);
 int embed_part_free(struct embed_part *p, unsigned deadline_ms, mast_done_fn done, void *user);

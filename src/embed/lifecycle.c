@@ -198,7 +198,7 @@ static void drop(struct embed_part *p)
     free(l);
 }
 
-static const struct embed_part_ops ops = {.stop = stop, .drop = drop};
+static const struct embed_part_ops ops = {.stop = stop, .drop = drop, .asks_others = true};
 
 /* ---- the API ---- */
 

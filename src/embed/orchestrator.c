@@ -147,7 +147,7 @@ static void drop(struct embed_part *p)
     free(o);
 }
 
-static const struct embed_part_ops part_ops = {.stop = stop, .drop = drop};
+static const struct embed_part_ops part_ops = {.stop = stop, .drop = drop, .asks_others = true};
 
 /* ---- its making ---- */
 

@@ -2,6 +2,7 @@
 /* What all objects of embedders have in common: how they come, how they end, who hears of them. */
 #include "embed/embed.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "io/tls.h"
 
@@ -37,15 +38,13 @@ static void drop(struct embed_part *p)
     p->ops->drop(p);
 }
 
-static void end(struct loop_task *t)
+/* Nothing of it is left but the answer to who freed it. */
+static void finish(struct embed_part *p)
 {
-    struct embed_part *p = CONTAINER_OF(t, struct embed_part, end);
     struct mast *m = p->mast;
     const struct error how = p->how;
     struct embed_call *freeing = p->freeing;
     struct embed_part ghost = {.mast = m}; /* all that an answer needs of it */
-    cancel_calls(p);
-    p->deadline = loop_timer_free(p->deadline);
     embed_notes_forget(m, p);
     list_remove(&p->node);
     drop(p);
@@ -53,9 +52,22 @@ static void end(struct loop_task *t)
         freeing->part = &ghost;
         embed_answer(freeing, how.code, how.code < 0 ? &how : NULL, NULL);
     }
-    m->left_r = how.code < 0 ? how.code : m->left_r;
-    if (m->leaving && list_empty(&m->parts)) {
-        embed_leave(m);
+}
+
+static void end(struct loop_task *t)
+{
+    struct embed_part *p = CONTAINER_OF(t, struct embed_part, end);
+    struct mast *m = p->mast;
+    cancel_calls(p);
+    p->deadline = loop_timer_free(p->deadline);
+    p->ended = true;
+    m->left_r = p->how.code < 0 ? p->how.code : m->left_r;
+    /* While an instance goes, callbacks may still name what nobody has freed. */
+    if (p->freeing || !m->leaving) {
+        finish(p);
+    }
+    if (m->leaving) {
+        embed_parts_leave(m);
     }
 }
 
@@ -118,16 +130,21 @@ static void on_deadline(void *user)
     embed_part_stopped(user, &err);
 }
 
-void embed_part_stop(struct embed_part *p, unsigned deadline_ms)
+/* The nearest of the deadlines that it is given is its own. */
+static void stop_part(struct embed_part *p, unsigned deadline_ms)
 {
-    unsigned ms = deadline_ms ? deadline_ms : p->mast->config.stop_ms;
-    if (p->stopping) {
+    struct loop *l = p->mast->control;
+    int64_t by_ns = loop_now_ns(l) + deadline_ms * NS_PER_MS;
+    if (p->stopped || (p->stopping && p->stop_by_ns <= by_ns)) {
         return;
     }
-    p->stopping = true;
-    p->deadline = loop_timer_new(p->mast->control, on_deadline, p);
-    loop_timer_start(p->deadline, ms);
-    p->ops->stop(p, ms);
+    p->stop_by_ns = by_ns;
+    p->deadline = p->deadline ? p->deadline : loop_timer_new(l, on_deadline, p);
+    loop_timer_start(p->deadline, deadline_ms);
+    if (!p->stopping) {
+        p->stopping = true;
+        p->ops->stop(p, deadline_ms);
+    }
 }
 
 void embed_part_stopped(struct embed_part *p, const struct error *err)
@@ -149,7 +166,7 @@ static void run_free(struct embed_call *c)
     struct embed_part *p = c->part;
     list_remove(&c->node);
     p->freeing = c;
-    embed_part_stop(p, c->number);
+    stop_part(p, c->number ? c->number : p->mast->config.stop_ms);
 }
 
 static struct embed_call *new_free(struct embed_part *p, unsigned deadline_ms)
@@ -167,6 +184,48 @@ int embed_part_free(struct embed_part *p, unsigned deadline_ms, mast_done_fn don
 int embed_part_free_wait(struct embed_part *p, unsigned deadline_ms, struct mast_error *err)
 {
     return embed_call_wait(new_free(p, deadline_ms), NULL, err);
+}
+
+/* ---- all of them ---- */
+
+/* One by one: what the end of one still asks of those before it is answered before they go. */
+static void finish_newest(struct loop *l, struct loop_msg *msg)
+{
+    struct mast *m = CONTAINER_OF(msg, struct mast, leave);
+    if (list_empty(&m->parts)) {
+        embed_leave(m);
+        return;
+    }
+    finish(LIST_ENTRY(m->parts.prev, struct embed_part, node));
+    loop_post(l, msg);
+}
+
+/* Half of the time that is left for one that others wait for: who hangs leaves the rest for them. */
+static unsigned share_ms(struct mast *m, const struct embed_part *p)
+{
+    int64_t left_ms = (m->leave_by_ns - loop_now_ns(m->control)) / NS_PER_MS;
+    bool waited_for = p->ops->asks_others && p->node.prev != &m->parts;
+    return (unsigned)MAX(waited_for ? left_ms / 2 : left_ms, (int64_t)1);
+}
+
+/* Those that ask nobody end beside each other. */
+void embed_parts_leave(struct mast *m)
+{
+    bool ended = true;
+    for (struct list *it = m->parts.prev; it != &m->parts; it = it->prev) {
+        struct embed_part *p = LIST_ENTRY(it, struct embed_part, node);
+        if (!p->ended) {
+            ended = false;
+            stop_part(p, share_ms(m, p));
+            if (p->ops->asks_others) {
+                return;
+            }
+        }
+    }
+    if (ended) {
+        m->leave.deliver = finish_newest;
+        loop_post(m->control, &m->leave);
+    }
 }
 
 /* ---- observers ---- */

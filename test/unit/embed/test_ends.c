@@ -345,6 +345,79 @@ static void test_closers_answer_while_the_instance_goes(void **state)
     }
 }
 
+/* ---- everything at once: mast_free() ---- */
+
+struct undo {
+    struct mast_janus_handle *handle;
+    atomic_int closed, answers[2];
+};
+
+struct undo_one {
+    struct undo *all;
+    struct mast_closing *closing;
+};
+
+static void on_undone(void *user, const struct mast_reply *reply)
+{
+    struct undo_one *u = user;
+    atomic_store(&u->all->answers[atomic_fetch_add(&u->all->closed, 1)], reply->r);
+    mast_closed(u->closing, 0, NULL);
+    free(u);
+}
+
+/* As an application does: what it made is undone by a client that is older than the lifecycle. */
+static void undo_by_janus(void *user, struct mast_closing *closing)
+{
+    struct undo_one *u = mem_new(struct undo_one);
+    *u = (struct undo_one){user, closing};
+    mast_janus_ask(u->all->handle, "{\"request\":\"destroy\",\"id\":1}", on_undone, u);
+}
+
+/* Closers still ask what was made before their lifecycle; nobody answers there, but the client does. */
+static void test_the_newest_ends_first(void **state)
+{
+    struct mast *m = mast_new(&(struct mast_config){.log_level = MAST_LOG_ERROR});
+    struct mast_janus *j = NULL;
+    struct undo u = {0};
+    struct mast_lifecycle *l = NULL;
+    const struct mast_janus_config config = {.url = "ws://127.0.0.1:9"};
+    assert_int_equal(mast_janus_new(m, &config, &j, NULL), 0);
+    assert_int_equal(mast_janus_attach(j, "janus.plugin.streaming", NULL, NULL, &u.handle, NULL),
+                     0);
+    assert_int_equal(mast_lifecycle_new(m, NULL, &l, NULL), 0);
+    mast_lifecycle_add(l, "first", undo_by_janus, &u);
+    mast_lifecycle_add(l, "second", undo_by_janus, &u);
+    assert_int_equal(mast_free(m), 0);
+    assert_int_equal(atomic_load(&u.closed), 2);
+    assert_int_equal(atomic_load(&u.answers[0]), -EAGAIN); /* not attached: it was not freed */
+    assert_int_equal(atomic_load(&u.answers[1]), -EAGAIN);
+}
+
+static void count_close(void *user, struct mast_closing *closing)
+{
+    atomic_fetch_add((atomic_int *)user, 1);
+    mast_closed(closing, 0, NULL);
+}
+
+/* Who does not end leaves time for those before it, and may still answer. */
+static void test_one_that_hangs_is_not_all(void **state)
+{
+    struct late late = {0};
+    atomic_int closed = 0;
+    struct mast *m = mast_new(&(struct mast_config){.stop_ms = 400, .log_level = MAST_LOG_ERROR});
+    struct mast_lifecycle *older = NULL;
+    struct mast_lifecycle *newer = NULL;
+    assert_int_equal(mast_lifecycle_new(m, NULL, &older, NULL), 0);
+    mast_lifecycle_add(older, "it", count_close, &closed);
+    assert_int_equal(mast_lifecycle_new(m, NULL, &newer, NULL), 0);
+    mast_lifecycle_add(newer, "it", close_later, &late);
+    /* Freed already, with more time than the instance has. */
+    mast_lifecycle_free(newer, 3600000, NULL, NULL);
+    assert_int_equal(mast_free(m), -ETIMEDOUT);
+    assert_int_equal(atomic_load(&closed), 1);
+    mast_closed(late.closing, 0, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +428,8 @@ int main(void)
         cmocka_unit_test(test_a_client_goes_before_its_handles),
         cmocka_unit_test(test_closers_answer_after_everything),
         cmocka_unit_test(test_closers_answer_while_the_instance_goes),
+        cmocka_unit_test(test_the_newest_ends_first),
+        cmocka_unit_test(test_one_that_hangs_is_not_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
