@@ -10,7 +10,8 @@
  * answer is there, and fails with -EDEADLK on a thread of libmast, which would wait for itself. An object may be freed in any
  * callback, its own too, by the form that does not wait.
  *
- * A constructor sets *ret before the first callback of what it makes, and to NULL when it fails.
+ * A constructor sets *ret before the first callback of what it makes, and to NULL when it fails; in callbacks that come during
+ * mast_free() it fails with -ESHUTDOWN, but for mast_janus_attach(), which closers and backends may need.
  *
  * Ownership. What a function is given is copied before it returns; callbacks and their `user` must stay valid until the answer,
  * or until the object is freed. What a callback is given is valid during the callback. Text that a _wait form returns is the

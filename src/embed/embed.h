@@ -78,6 +78,7 @@ struct embed_part_ops {
     /* Frees it, whatever still runs; its calls are answered already. */
     void (*drop)(struct embed_part *p);
     bool asks_others; /* to end, it needs parts that are older */
+    bool serves_ends; /* may be made while the instance goes; ends after those that need it */
 };
 
 struct embed_part {
@@ -102,7 +103,7 @@ void embed_part_init(struct embed_part *p, struct mast *m, const struct embed_pa
 /*
  * The end of each constructor: make (may be NULL) makes on the control loop what the part wraps, then the part belongs to the
  * instance. Its callbacks may come before this returns: *ret of the constructor is set before, and not again. On failure it is
- * dropped, err is filled and the result is make's, or -EDEADLK on another loop's thread.
+ * dropped, err is filled and the result is make's, -EDEADLK on another loop's thread, -ESHUTDOWN when the instance goes.
  */
 typedef int (*embed_make_fn)(struct embed_part *p, struct loop *l, const void *config,
                              struct error *err);

@@ -223,6 +223,9 @@ static int attach(struct embed_part *p, struct loop *l, const void *arg, struct 
         .on_attached = on_attached, .on_event = on_event, .on_failed = on_failed};
     struct mast_janus *j = ((const struct attaching *)arg)->client;
     struct mast_janus_handle *h = handle_of(p);
+    if (j->part.stopping) {
+        return error_set(err, -ESHUTDOWN, "", "its client is being freed");
+    }
     h->handle = janus_handle_new(j->janus, h->plugin, &ops, h);
     list_append(&j->handles, &h->of_client);
     return 0;
@@ -231,7 +234,8 @@ static int attach(struct embed_part *p, struct loop *l, const void *arg, struct 
 int mast_janus_attach(struct mast_janus *j, const char *plugin, mast_janus_event_fn event_fn,
                       void *user, struct mast_janus_handle **ret, struct mast_error *err)
 {
-    static const struct embed_part_ops ops = {.stop = stop_now, .drop = drop_handle};
+    static const struct embed_part_ops ops = {
+        .stop = stop_now, .drop = drop_handle, .serves_ends = true};
     *ret = NULL;
     if (!plugin) {
         embed_error_out(err,

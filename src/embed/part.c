@@ -95,9 +95,16 @@ struct beginning {
 static void begin(struct loop *l, void *arg)
 {
     struct beginning *b = arg;
+    struct mast *m = b->part->mast;
+    if (m->leaving && !b->part->ops->serves_ends) {
+        b->r = error_set(&b->err, -ESHUTDOWN, "", "the instance is being freed");
+        return;
+    }
     b->r = b->make ? b->make(b->part, l, b->config, &b->err) : 0;
-    if (b->r == 0) {
-        list_append(&b->part->mast->parts, &b->part->node);
+    if (b->r == 0 && m->leaving) {
+        list_insert_after(&m->parts, &b->part->node); /* who made it ends first */
+    } else if (b->r == 0) {
+        list_append(&m->parts, &b->part->node);
     }
 }
 

@@ -418,6 +418,47 @@ static void test_one_that_hangs_is_not_all(void **state)
     mast_closed(late.closing, 0, NULL);
 }
 
+struct maker {
+    struct mast *mast;
+    struct mast_janus *janus;
+    int lifecycle, handle;
+    atomic_int answer;
+};
+
+static void on_late_answer(void *user, const struct mast_reply *reply)
+{
+    atomic_store(&((struct maker *)user)->answer, reply->r);
+}
+
+/* What stays for ever is refused; a handle is what a closer may need. */
+static void close_and_make(void *user, struct mast_closing *closing)
+{
+    struct maker *k = user;
+    struct mast_lifecycle *l = NULL;
+    struct mast_janus_handle *h = NULL;
+    struct mast_error err = {0};
+    k->lifecycle = mast_lifecycle_new(k->mast, NULL, &l, &err);
+    assert_null(l);
+    assert_int_equal(err.code, k->lifecycle);
+    k->handle = mast_janus_attach(k->janus, "janus.plugin.streaming", NULL, NULL, &h, NULL);
+    mast_janus_ask(h, "{\"request\":\"list\"}", on_late_answer, k);
+    mast_closed(closing, 0, NULL);
+}
+
+static void test_what_is_made_while_the_instance_goes(void **state)
+{
+    struct maker k = {.mast = mast_new(&(struct mast_config){.log_level = MAST_LOG_ERROR})};
+    struct mast_lifecycle *l = NULL;
+    const struct mast_janus_config config = {.url = "ws://127.0.0.1:9"};
+    assert_int_equal(mast_janus_new(k.mast, &config, &k.janus, NULL), 0);
+    assert_int_equal(mast_lifecycle_new(k.mast, NULL, &l, NULL), 0);
+    mast_lifecycle_add(l, "it", close_and_make, &k);
+    assert_int_equal(mast_free(k.mast), 0);
+    assert_int_equal(k.lifecycle, -ESHUTDOWN);
+    assert_int_equal(k.handle, 0);
+    assert_int_equal(atomic_load(&k.answer), -EAGAIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -430,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_closers_answer_while_the_instance_goes),
         cmocka_unit_test(test_the_newest_ends_first),
         cmocka_unit_test(test_one_that_hangs_is_not_all),
+        cmocka_unit_test(test_what_is_made_while_the_instance_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
