@@ -33,7 +33,7 @@ struct mast {
     struct list closings; /* struct mast_closing.node: whose lifecycle could not wait for them */
     bool leaving;
     int64_t leave_by_ns; /* all parts together */
-    int left_r;
+    int left_r;          /* 0, or the worst of those that ended since */
     /* Notes of config.queue; under the lock. */
     int fd;
     pthread_mutex_t lock;

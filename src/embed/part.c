@@ -61,7 +61,9 @@ static void end(struct loop_task *t)
     cancel_calls(p);
     p->deadline = loop_timer_free(p->deadline);
     p->ended = true;
-    m->left_r = p->how.code < 0 ? p->how.code : m->left_r;
+    if (m->leaving && p->how.code < 0 && m->left_r != -ETIMEDOUT) {
+        m->left_r = p->how.code == -ETIMEDOUT ? -ETIMEDOUT : -EREMOTEIO;
+    }
     /* While an instance goes, callbacks may still name what nobody has freed. */
     if (p->freeing || !m->leaving) {
         finish(p);

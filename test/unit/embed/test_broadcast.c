@@ -240,7 +240,7 @@ static void test_free_tells_what_it_could_not_undo(void **state)
     assert_true(err.text[0] != '\0');
     assert_true(has_heard(&w->heard, "error:janus_cleanup") || r == -ETIMEDOUT);
     real_janus_again(w->real);
-    assert_int_equal(mast_free(w->mast), r);
+    assert_int_equal(mast_free(w->mast), 0); /* that was told */
     w->mast = mast_new(NULL);
     world_free(w);
 }
