@@ -227,27 +227,34 @@ static void put_line(const struct log_topic *t, enum log_level level, const char
     (void)ignored;
 }
 
+static void put(const struct log_topic *t, enum log_level level, const char *text)
+{
+    if (thread_sink.fn) {
+        thread_sink.fn(thread_sink.user, level, t->name, text);
+    } else if (sink_fn) {
+        sink_fn(sink_user, level, t->name, text);
+    } else {
+        put_line(t, level, text);
+    }
+}
+
 void log_write(struct log_topic *t, enum log_level level, const char *fmt, ...)
 {
     char text[LINE_MAX_BYTES / 2];
     unsigned left_out = 0;
     bool limited = level == LOG_WARN || level == LOG_INFO;
-    log_sink_fn sink = thread_sink.fn ? thread_sink.fn : sink_fn;
+    bool tested = !thread_sink.fn && sink_fn; /* sees every line */
     va_list ap;
-    if (!sink && limited && !log_admit(t, clock_mono_ns(), &left_out)) {
+    if (!tested && limited && !log_admit(t, clock_mono_ns(), &left_out)) {
         return;
     }
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    if (sink) {
-        sink(thread_sink.fn ? thread_sink.user : sink_user, level, t->name, text);
-        return;
-    }
     if (left_out > 0) {
         char lost[64];
         snprintf(lost, sizeof(lost), "%u lines were too many, leaving them out", left_out);
-        put_line(t, LOG_WARN, lost);
+        put(t, LOG_WARN, lost);
     }
-    put_line(t, level, text);
+    put(t, level, text);
 }

@@ -155,6 +155,29 @@ static void test_a_flood_is_cut_and_counted(void **state)
     assert_false(log_admit(&t, now, &left_out));
 }
 
+static void count_lines(void *user, enum log_level level, const char *topic_name, const char *text)
+{
+    unsigned *n = user;
+    if (strcmp(topic_name, "flooded") == 0) {
+        n[level]++;
+    }
+}
+
+/* An embedder's log is as safe from peers as ours. */
+static void test_a_flood_is_cut_for_a_thread_too(void **state)
+{
+    struct log_topic t = {.name = "flooded"};
+    unsigned n[LOG_TRACE + 1] = {0};
+    log_set_thread_sink(count_lines, n, LOG_DEBUG);
+    for (unsigned i = 0; i < 10 * LOG_LIMIT_BURST; i++) {
+        log_write(&t, LOG_WARN, "again");
+        log_write(&t, LOG_ERROR, "never too often");
+    }
+    log_set_thread_sink(NULL, NULL, LOG_ERROR);
+    assert_in_range(n[LOG_WARN], LOG_LIMIT_BURST, 5 * LOG_LIMIT_BURST);
+    assert_int_equal(n[LOG_ERROR], 10 * LOG_LIMIT_BURST);
+}
+
 static void test_errors_carry_their_place(void **state)
 {
     struct error err = {0};
@@ -227,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_json_lines_are_json),
         cmocka_unit_test(test_a_sink_takes_lines),
         cmocka_unit_test(test_a_flood_is_cut_and_counted),
+        cmocka_unit_test(test_a_flood_is_cut_for_a_thread_too),
         cmocka_unit_test(test_errors_carry_their_place),
         cmocka_unit_test(test_times_are_written_as_rfc_3339),
         cmocka_unit_test(test_memory_fails_when_told),
