@@ -125,8 +125,7 @@ static void stop(struct embed_part *p, unsigned deadline_ms)
 {
     struct mast_orchestrator *o = CONTAINER_OF(p, struct mast_orchestrator, part);
     /* The part's own deadline is the one that is told. */
-    broadcasts_leave(o->broadcasts, o->suspend ? BROADCASTS_SUSPEND : BROADCASTS_STOP,
-                     deadline_ms + 1000, on_left, o);
+    broadcasts_leave(o->broadcasts, o->leave, deadline_ms + 1000, on_left, o);
 }
 
 static void drop(struct embed_part *p)
@@ -243,7 +242,11 @@ static int make(struct embed_part *p, struct loop *l, const void *arg, struct er
 
 static void on_loaded(void *user, int r, const struct error *err)
 {
-    embed_answer(user, r, err, NULL);
+    struct embed_call *c = user;
+    if (r < 0) { /* nobody asked for an end of what could be read */
+        CONTAINER_OF(c->part, struct mast_orchestrator, part)->leave = BROADCASTS_HAND_ON;
+    }
+    embed_answer(c, r, err, NULL);
 }
 
 static void run_load(struct embed_call *c)
@@ -277,7 +280,7 @@ static int open_state(struct mast_orchestrator *o, const struct mast_orchestrato
     if (loop_current()) {
         return error_set(err, -EDEADLK, "state_dir", "a thread of libmast cannot wait for it");
     }
-    o->suspend = config->suspend;
+    o->leave = config->suspend ? BROADCASTS_SUSPEND : BROADCASTS_STOP;
     int r = store_open(&(struct store_config){.dir = dir}, &o->store, err);
     return r == 0 ? seal_ring_open(dir, &o->ring, err) : r;
 }

@@ -22,7 +22,7 @@ struct mast_orchestrator {
     struct tls_context *tls;      /* for wss, rtmps and OBS */
     struct embed_server *servers; /* one for each of the configuration */
     size_t n_servers;
-    bool suspend;
+    enum broadcasts_leave leave; /* how its end does it */
     /* What the observer was told of numbers. */
     struct loop_task count;
     struct broadcasts_counts told;
