@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -125,7 +126,7 @@ static void stop(struct embed_part *p, unsigned deadline_ms)
 {
     struct mast_orchestrator *o = CONTAINER_OF(p, struct mast_orchestrator, part);
     /* The part's own deadline is the one that is told. */
-    broadcasts_leave(o->broadcasts, o->leave, deadline_ms + 1000, on_left, o);
+    broadcasts_leave(o->broadcasts, o->leave, MIN(deadline_ms, UINT_MAX - 1000) + 1000, on_left, o);
 }
 
 static void drop(struct embed_part *p)
