@@ -39,7 +39,8 @@ MAST_API void *mast_janus_seat_own(const struct mast_janus_seat *seat);
 MAST_API void mast_janus_attached(struct mast_janus_seat *seat);
 /*
  * There is none, or not any more (the session was lost): seat is gone, what was asked of it is answered by libmast; attach() comes
- * again with another one after a wait that grows. why: for logs and states.
+ * again with another one after a wait that grows. why: for logs and states. No function of the backend is called with this seat
+ * after it has returned; one that the control thread is in already may still run then, when another thread says it.
  */
 MAST_API void mast_janus_detached(struct mast_janus_seat *seat, const char *why);
 /*

@@ -12,6 +12,7 @@
 
 struct mast_janus_seat {
     atomic_uint refs;
+    atomic_bool gone; /* the embedder has said so, perhaps on a thread that we have not heard yet */
     struct mast *mast;
     struct embed_backend *backend; /* while there is a handle */
     struct janus_handle *handle;   /* NULL: the seat is gone */
@@ -66,6 +67,9 @@ static void *on_attach(void *user, struct janus_handle *h, const char *plugin)
 static int on_ask(void *user, struct janus_call *call, const struct janus_ask *ask)
 {
     struct mast_janus_seat *s = user;
+    if (atomic_load(&s->gone)) {
+        return -EAGAIN;
+    }
     struct mast_janus_call *c = mem_new(struct mast_janus_call);
     _cleanup_free_ char *body = mem_strndup((const char *)ask->body.data, ask->body.len);
     c->seat = s;
@@ -91,7 +95,9 @@ static void on_detach(void *user)
 {
     struct mast_janus_seat *s = user;
     s->handle = NULL;
-    s->backend->theirs->detach(s->backend->user, s);
+    if (!atomic_load(&s->gone)) {
+        s->backend->theirs->detach(s->backend->user, s);
+    }
     seat_end(s);
 }
 
@@ -177,7 +183,10 @@ void mast_janus_attached(struct mast_janus_seat *seat)
 
 void mast_janus_detached(struct mast_janus_seat *seat, const char *why)
 {
+    atomic_fetch_add(&seat->refs, 1); /* from here on it may end without a word to the embedder */
+    atomic_store(&seat->gone, true);
     say(seat, NULL, run_detached, why ? why : "it is gone");
+    seat_unref(seat);
 }
 
 void mast_janus_answer(struct mast_janus_call *call, const char *message)
