@@ -25,7 +25,10 @@ MAST_API void mast_closed(struct mast_closing *closing, int r, const char *text)
 /* observer may be NULL. -EDEADLK: on a thread of another instance. */
 MAST_API int mast_lifecycle_new(struct mast *m, const struct mast_observer *observer,
                                 struct mast_lifecycle **ret, struct mast_error *err);
-/* resource: its name, for the observer. At once: 0, or -EINVAL without a function. */
+/*
+ * resource: its name, for the observer. At once: 0, or -EINVAL without a function. One that is added while the lifecycle is
+ * freed is not called: the observer hears so, as of one that failed.
+ */
 MAST_API int mast_lifecycle_add(struct mast_lifecycle *l, const char *resource, mast_close_fn close,
                                 void *user);
 /*

@@ -23,6 +23,9 @@ static void deliver(struct loop *l, struct loop_msg *msg)
     struct embed_call *c = CONTAINER_OF(msg, struct embed_call, msg);
     if (c->part->stopping) {
         const struct error err = {.code = -ESHUTDOWN, .text = "it is being freed"};
+        if (c->refuse) {
+            c->refuse(c);
+        }
         embed_answer(c, -ESHUTDOWN, &err, NULL);
         return;
     }

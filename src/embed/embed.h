@@ -139,6 +139,7 @@ struct embed_call {
     struct embed_part *part;
     void (*run)(struct embed_call *c);    /* control loop; embed_answer() follows */
     void (*forget)(struct embed_call *c); /* its part goes: leaves what it waits for. May be NULL */
+    void (*refuse)(struct embed_call *c); /* in place of run, when its part ends. May be NULL */
     mast_done_fn done;
     void *user;
     bool waits; /* a thread waits for it: answered directly */

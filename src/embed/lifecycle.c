@@ -240,6 +240,13 @@ static void run_add(struct embed_call *c)
     embed_answer(c, 0, NULL, NULL);
 }
 
+/* Nobody waits for the answer, and its thing stays. */
+static void refuse_add(struct embed_call *c)
+{
+    embed_error(c->part, "janus_cleanup", c->arg,
+                "was added too late: the lifecycle is being freed");
+}
+
 int mast_lifecycle_add(struct mast_lifecycle *l, const char *resource, mast_close_fn close,
                        void *user)
 {
@@ -249,6 +256,7 @@ int mast_lifecycle_add(struct mast_lifecycle *l, const char *resource, mast_clos
     struct add_call *a = embed_call_new(&l->part, sizeof(*a), run_add, resource ? resource : "");
     a->close = close;
     a->user = user;
+    a->call.refuse = refuse_add;
     return embed_call_post(a, NULL, NULL);
 }
 

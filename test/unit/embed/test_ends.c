@@ -478,6 +478,47 @@ static void test_the_result_is_of_the_end(void **state)
     assert_int_equal(mast_free(m), -EREMOTEIO);
 }
 
+struct adding {
+    struct mast_lifecycle *lifecycle;
+    atomic_int closed;
+    atomic_bool told;
+};
+
+static void on_too_late(void *user, const char *phase, const char *resource, const char *text)
+{
+    struct adding *a = user;
+    if (strcmp(phase, "janus_cleanup") == 0 && strcmp(resource, "late") == 0) {
+        atomic_store(&a->told, strstr(text, "freed") != NULL);
+    }
+}
+
+static void close_and_add(void *user, struct mast_closing *closing)
+{
+    struct adding *a = user;
+    if (atomic_fetch_add(&a->closed, 1) == 0) {
+        assert_int_equal(mast_lifecycle_add(a->lifecycle, "late", close_and_add, a), 0);
+    }
+    mast_closed(closing, 0, NULL);
+}
+
+/* While it closes, more may be added; while it is freed, the observer hears of it. */
+static void test_a_closer_that_is_added_too_late(void **state)
+{
+    struct mast *m = mast_new(&(struct mast_config){.log_level = MAST_LOG_ERROR});
+    struct adding a = {0};
+    const struct mast_observer o = {.user = &a, .on_error = on_too_late};
+    assert_int_equal(mast_lifecycle_new(m, &o, &a.lifecycle, NULL), 0);
+    mast_lifecycle_add(a.lifecycle, "it", close_and_add, &a);
+    assert_int_equal(mast_lifecycle_close_wait(a.lifecycle, NULL, NULL), 0);
+    assert_int_equal(atomic_load(&a.closed), 2);
+    assert_false(atomic_load(&a.told));
+    atomic_store(&a.closed, 0);
+    mast_lifecycle_add(a.lifecycle, "it", close_and_add, &a);
+    assert_int_equal(mast_free(m), 0);
+    assert_int_equal(atomic_load(&a.closed), 1);
+    assert_true(atomic_load(&a.told));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_one_that_hangs_is_not_all),
         cmocka_unit_test(test_what_is_made_while_the_instance_goes),
         cmocka_unit_test(test_the_result_is_of_the_end),
+        cmocka_unit_test(test_a_closer_that_is_added_too_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
