@@ -15,7 +15,8 @@
  *
  * Ownership. What a function is given is copied before it returns; callbacks and their `user` must stay valid until the answer,
  * or until the object is freed. What a callback is given is valid during the callback. Text that a _wait form returns is the
- * caller's, to be released by free(). No object may be used after its free was called, nor after mast_free(), which frees
+ * caller's, to be released by free(). When a free has answered or returned, no callback of the object runs or comes any more.
+ * No object may be used after its free was called, nor after mast_free(), which frees
  * everything that is left; a call that was under way then is answered with -ECANCELED.
  *
  * Errors are negative errno values, with a sentence where there is one to say. Times are milliseconds. Text is UTF-8.

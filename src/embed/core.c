@@ -145,6 +145,7 @@ static void destroy(struct mast *m)
     if (m->fd >= 0) {
         close(m->fd);
     }
+    pthread_cond_destroy(&m->ran);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
@@ -163,6 +164,7 @@ struct mast *mast_new(const struct mast_config *config)
     list_init(&m->closings);
     list_init(&m->notes);
     pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->ran, NULL);
     m->fd = m->config.queue ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
     int r = m->config.queue && m->fd < 0 ? -errno : start_loops(m);
     if (r < 0) {

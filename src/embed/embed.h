@@ -38,7 +38,9 @@ struct mast {
     int fd;
     pthread_mutex_t lock;
     struct list notes;
-    unsigned n_events; /* of the notes: those that may be dropped */
+    unsigned n_events;                /* of the notes: those that may be dropped */
+    const struct embed_part *running; /* whose event mast_dispatch() is in */
+    pthread_cond_t ran;               /* it is not in that one any more */
     unsigned lost;
 };
 
@@ -67,6 +69,8 @@ struct embed_note {
 void embed_tell(struct mast *m, const struct embed_note *n);
 /* Events of the part that still wait are nobody's any more. */
 void embed_notes_forget(struct mast *m, const struct embed_part *part);
+/* Any thread but the control loop's: returns when no other thread is inside an event of the part, which is gone. */
+void embed_notes_settle(struct mast *m, const struct embed_part *part);
 /* Whether the calling thread is inside mast_dispatch() of it. */
 bool embed_dispatches(const struct mast *m);
 

@@ -104,6 +104,7 @@ static struct embed_note *take(struct mast *m)
         n = LIST_ENTRY(m->notes.next, struct embed_note, node);
         list_remove(&n->node);
         m->n_events -= n->event;
+        m->running = n->part;
     } else if (m->fd >= 0) {
         uint64_t count;
         ssize_t ignored = read(m->fd, &count, sizeof(count)); /* does not block; none is no error */
@@ -120,15 +121,39 @@ bool embed_dispatches(const struct mast *m)
     return dispatching == m;
 }
 
+/* An event's own callback may dispatch too: what it is in is the outer one's again. */
+static void back_in(struct mast *m, const struct embed_part *outer)
+{
+    pthread_mutex_lock(&m->lock);
+    m->running = outer;
+    pthread_cond_broadcast(&m->ran);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void embed_notes_settle(struct mast *m, const struct embed_part *part)
+{
+    if (embed_dispatches(m)) {
+        return; /* it frees it in its own callback */
+    }
+    pthread_mutex_lock(&m->lock);
+    while (m->running == part) {
+        pthread_cond_wait(&m->ran, &m->lock);
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
 int mast_dispatch(struct mast *m)
 {
     const struct mast *outer = dispatching;
+    const struct embed_part *outer_part =
+        outer == m ? m->running : NULL; /* only this thread sets it */
     int count = 0;
     struct embed_note *n;
     dispatching = m;
     while ((n = take(m))) {
         n->run(n);
         note_free(n);
+        back_in(m, outer_part);
         count++;
     }
     dispatching = outer;

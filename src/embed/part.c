@@ -192,7 +192,12 @@ int embed_part_free(struct embed_part *p, unsigned deadline_ms, mast_done_fn don
 
 int embed_part_free_wait(struct embed_part *p, unsigned deadline_ms, struct mast_error *err)
 {
-    return embed_call_wait(new_free(p, deadline_ms), NULL, err);
+    struct mast *m = p->mast;
+    int r = embed_call_wait(new_free(p, deadline_ms), NULL, err);
+    if (r != -EDEADLK) {
+        embed_notes_settle(m, p);
+    }
+    return r;
 }
 
 /* ---- all of them ---- */

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* An object that is freed in the first callback that comes, whatever it says. */
 struct doomed {
@@ -519,6 +520,54 @@ static void test_a_closer_that_is_added_too_late(void **state)
     assert_true(atomic_load(&a.told));
 }
 
+/* ---- freed by one thread, told by another ---- */
+
+struct told {
+    struct mast *mast;
+    atomic_bool inside, returned, both, end;
+};
+
+static void dwell(void *user, const char *resource, const char *state, const char *reason)
+{
+    struct told *t = user;
+    if (atomic_exchange(&t->inside, true)) {
+        return;
+    }
+    /* As long as it takes the other thread to come back too early. */
+    for (unsigned i = 0; i < 300 && !atomic_load(&t->returned); i++) {
+        usleep(1000);
+    }
+    atomic_store(&t->both, atomic_load(&t->returned));
+}
+
+static void *dispatch_until_told(void *arg)
+{
+    struct told *t = arg;
+    while (!atomic_load(&t->end)) {
+        mast_dispatch(t->mast);
+        usleep(1000);
+    }
+    return NULL;
+}
+
+static void test_no_event_outlives_its_free(void **state)
+{
+    struct told t = {.mast = mast_new(&(struct mast_config){.queue = true})};
+    const struct mast_janus_config config = {.url = "ws://127.0.0.1:9",
+                                             .observer = {.user = &t, .on_state_change = dwell}};
+    struct mast_janus *j = NULL;
+    pthread_t thread;
+    assert_int_equal(mast_janus_new(t.mast, &config, &j, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, dispatch_until_told, &t), 0);
+    WAIT_UNTIL(atomic_load(&t.inside));
+    assert_int_equal(mast_janus_free_wait(j), 0);
+    atomic_store(&t.returned, true);
+    atomic_store(&t.end, true);
+    pthread_join(thread, NULL);
+    assert_false(atomic_load(&t.both));
+    assert_int_equal(mast_free(t.mast), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -534,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_what_is_made_while_the_instance_goes),
         cmocka_unit_test(test_the_result_is_of_the_end),
         cmocka_unit_test(test_a_closer_that_is_added_too_late),
+        cmocka_unit_test(test_no_event_outlives_its_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
