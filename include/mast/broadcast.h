@@ -52,9 +52,9 @@ struct mast_orchestrator_config {
 };
 
 /*
- * Blocks while state_dir is read; then -EDEADLK on a thread of libmast. Janus is connected to when it is first needed. *ret is NULL
- * on failure: -EINVAL (err names the field), -E2BIG (more than 256 servers), -EBUSY (another process uses state_dir), or what opening it says. config and err may
- * be NULL.
+ * Blocks while state_dir is read; then -EDEADLK on a thread of libmast, else on one of another instance only. Janus is
+ * connected to when it is first needed. *ret is NULL on failure: -EINVAL (err names the field), -E2BIG (more than 256 servers),
+ * -EBUSY (another process uses state_dir), or what opening it says. config and err may be NULL.
  */
 MAST_API int mast_orchestrator_new(struct mast *m, const struct mast_orchestrator_config *config,
                                    struct mast_orchestrator **ret, struct mast_error *err);

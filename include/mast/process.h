@@ -32,7 +32,7 @@ struct mast_process_config {
     void *user;              /* of the two below */
     /*
      * The health check: NULL when it is well, else a sentence, and the program is replaced. Always on the control thread, also with
-     * `queue`; must not block. May be NULL.
+     * `queue`; must not block. The sentence is copied at once, and stays the caller's. May be NULL.
      */
     const char *(*check)(void *user);
     /* What it says on stderr, line by line. May be NULL. */
@@ -57,7 +57,7 @@ MAST_API int mast_process_start_wait(struct mast_process *p, struct mast_error *
 /* 0 when nothing of it runs any more; also of one that did not. */
 MAST_API int mast_process_stop(struct mast_process *p, mast_done_fn done, void *user);
 MAST_API int mast_process_stop_wait(struct mast_process *p, struct mast_error *err);
-/* Replaces it now, without a wait and not counted; answered like a start. */
+/* Replaces it now, without a wait and not against max_restarts; `restarts` counts it. Answered like a start. */
 MAST_API int mast_process_restart(struct mast_process *p, mast_done_fn done, void *user);
 MAST_API int mast_process_restart_wait(struct mast_process *p, struct mast_error *err);
 /* data: {"name":, "state":, "reason":, "pid": (0 = none), "restarts":}. */

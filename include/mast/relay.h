@@ -83,7 +83,10 @@ MAST_API int mast_relay_start(struct mast_relay *r, mast_done_fn done, void *use
 MAST_API int mast_relay_start_wait(struct mast_relay *r, struct mast_error *err);
 MAST_API int mast_relay_stop(struct mast_relay *r, mast_done_fn done, void *user);
 MAST_API int mast_relay_stop_wait(struct mast_relay *r, struct mast_error *err);
-/* data: as mast_process_status(), and of ffmpeg "progress": {"out_time_ms":, "frames":, "fps":, "speed":} once it has told. */
+/*
+ * data: as mast_process_status(), and of ffmpeg "progress": {"out_time_ms":, "frames":, "fps":, "speed":} once it has told; of
+ * GStreamer "secret_visible": credentials of url are among the arguments that others on the machine see.
+ */
 MAST_API int mast_relay_status(struct mast_relay *r, mast_done_fn done, void *user);
 MAST_API int mast_relay_status_wait(struct mast_relay *r, char **ret, struct mast_error *err);
 
