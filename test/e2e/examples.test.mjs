@@ -150,6 +150,13 @@ function defineTests() {
       const nobody = python("videoroom_to_mountpoint.py", "4321", "777", "9903");
       assert.equal(await endOf(nobody), 1);
       assert.match(nobody.log, /failed publisher: publisher 777 does not publish in room 4321/);
+      // The same events as numbers, by the same names.
+      const numbers = (await mast.fetch("/metrics")).text;
+      assert.match(numbers, /^mast_broadcast_events_total\{type="broadcast_starting"\} 2$/m);
+      assert.match(numbers, /^mast_broadcast_events_total\{type="broadcast_running"\} [01]$/m);
+      assert.match(numbers, /^mast_broadcast_events_total\{type="broadcast_failed"\} 1$/m);
+      assert.match(numbers, /^mast_broadcast_events_total\{type="janus_resource_closed"\} [1-9]/m);
+      assert.match(numbers, /^mast_broadcast_errors_total\{phase="start"\} 1$/m);
       const wrong = python("-c", 'import sys; from mast_http import *; sys.exit(run_until_asked(Mast(), source_kind="nonsense"))');
       assert.equal(await endOf(wrong), 1);
       assert.match(wrong.log, /400 invalid-body/);
