@@ -74,10 +74,10 @@ struct mast_config {
 MAST_API struct mast *mast_new(const struct mast_config *config);
 /*
  * Stops what runs, newest objects first and within stop_ms, then kills what is left; returns when nothing of it is there any
- * more. What closers, backends and observers do meanwhile may use every object that was not freed. Answers that are still
- * owed come before that, with `queue` on the calling thread. 0; -EREMOTEIO: something could not be undone; -ETIMEDOUT: not in
- * time; both of what was not freed before.
- * -EDEADLK: on a thread of libmast or inside mast_dispatch(), nothing happened. NULL is fine.
+ * more. An orchestrator or lifecycle gets at most half of the time that is left while older objects wait for it. What closers,
+ * backends and observers do meanwhile may use every object that was not freed. Answers that are still owed come before that,
+ * with `queue` on the calling thread. 0; -EREMOTEIO: something could not be undone; -ETIMEDOUT: not in time; both of what was
+ * not freed before. -EDEADLK: on a thread of libmast or inside mast_dispatch(), nothing happened. NULL is fine.
  */
 MAST_API int mast_free(struct mast *m);
 

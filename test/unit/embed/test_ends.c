@@ -338,7 +338,8 @@ static void test_closers_answer_while_the_instance_goes(void **state)
             atomic_store(&late[i].go, true);
         }
         int r = mast_free(m);
-        assert_true(r == -ETIMEDOUT || r == -EREMOTEIO);
+        /* 0: the second answered before the end began. */
+        assert_true(r == 0 || r == -ETIMEDOUT || r == -EREMOTEIO);
         for (unsigned i = 0; i < ARRAY_LEN(late); i++) {
             pthread_join(late[i].thread, NULL);
         }
