@@ -39,7 +39,7 @@ static bool is_control(unsigned c)
 static size_t clean_escape(struct bytes b, struct out *o)
 {
     char hex[5] = {0};
-    const char c = b.len > 1 ? (char)b.data[1] : 0;
+    const char c = b.len > 1 ? (char)b.data[1] : '\0';
     if (c == 'u' && b.len >= 6) {
         memcpy(hex, b.data + 2, 4);
         out_puts(o, is_control((unsigned)strtoul(hex, NULL, 16)) ? "\\" : "");

@@ -195,15 +195,19 @@ static void on_ready(struct janus_server_user *u, bool lost)
     }
 }
 
-/* A call that is under way is answered by peer/janus itself. */
-static void on_down(struct janus_server_user *u)
-{
-}
-
 static void on_time(void *user)
 {
     struct question *q = user;
     refuse(q, 503, "janus-unreachable", janus_server_reason(q->server));
+}
+
+/* The try that was made for it failed. A call that is under way is answered by peer/janus itself. */
+static void on_down(struct janus_server_user *u)
+{
+    struct question *q = CONTAINER_OF(u, struct question, use);
+    if (!q->asked) {
+        on_time(q);
+    }
 }
 
 static void on_left(void *user)
@@ -245,8 +249,8 @@ static void question_ask(struct question *q, void (*ask)(struct question *q))
         return;
     }
     janus_server_use(q->server, &q->use);
-    janus_retry(janus_server_client(q->server));
     loop_timer_start(q->timer, READY_MS);
+    janus_retry(janus_server_client(q->server)); /* last: when it fails, q is gone */
 }
 
 /* ---- mountpoints ---- */
