@@ -28,7 +28,7 @@ static void clean(char *to, size_t size, const char *text)
         /* C1 controls are two bytes in UTF-8. */
         bool c1 = c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0;
         text += c1;
-        to[n++] = c < 0x20 || c == 0x7f || c1 ? '?' : (char)c;
+        to[n++] = (char)(c < 0x20 || c == 0x7f || c1 ? '?' : c);
     }
     to[n] = '\0';
 }

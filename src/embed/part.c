@@ -301,7 +301,7 @@ static void count(struct embed_part *p, const char *family, const char *label, c
     if (!c) {
         c = mem_zalloc(sizeof(*c) + strlen(name) + 1);
         c->family = family;
-        strcpy(c->name, name);
+        memcpy(c->name, name, strlen(name) + 1);
         list_init(&c->node);
         list_append(&p->counted, &c->node);
     }

@@ -354,14 +354,12 @@ static void on_ended(void *user)
         begin_anew(b);
         return;
     }
-    if (b->record.suspended) {
-        broadcast_save(b);
-    } else if (live) {
+    if (live && !b->record.suspended) {
         note_kept(b);
         set_reason(b, b->failure.where, failure_of(b));
         set_state(b, b->runner.failed ? BROADCAST_FAILED : BROADCAST_STOPPED);
     } else {
-        broadcast_save(b); /* debts were paid, or tried again */
+        broadcast_save(b); /* it is suspended; or its debts were paid, or tried again */
     }
     tell_watches(b);
     broadcasts_changed(b->service);
