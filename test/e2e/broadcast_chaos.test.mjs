@@ -247,7 +247,7 @@ function defineTests() {
     await janus.streaming({ request: "destroy", id: 9001 });
   });
 
-  test("the owner of a mountpoint that is used makes it anew at other ports: followed; destroys it: in Janus' words", { timeout: 60000 }, async () => {
+  test("the owner of a mountpoint that is used makes it anew at other ports: followed; destroys it: waited for", { timeout: 60000 }, async () => {
     await strange(9005);
     const { broadcast_id: id } = await broadcasts.run(request({ create_mountpoint: false, mountpoint_spec: { id: 9005 } }));
     const before = await mediaPorts(9005);
@@ -259,9 +259,11 @@ function defineTests() {
     await flows(9005);
     await broadcasts.reaches(id, "running");
     await janus.streaming({ request: "destroy", id: 9005 });
-    const { reason } = await broadcasts.reaches(id, "failed");
-    assert.match(reason, /^mountpoint: .*No such mountpoint/);
-    assert.deepEqual(await janus.forwarders(4321), []);
+    await eventually("it is waited for, in Janus' words", async () => /^mountpoint: .*No such mountpoint/.test((await broadcasts.show(id)).reason ?? ""));
+    await strange(9005);
+    await broadcasts.reaches(id, "running");
+    await broadcasts.stop(id);
+    await janus.streaming({ request: "destroy", id: 9005 });
   });
 
   // Janus throws everybody out who is in there.

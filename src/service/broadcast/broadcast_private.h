@@ -117,6 +117,8 @@ void janus_step_ready(struct step *s, void (*next)(struct step *s));
 void janus_step_drop(struct step *s);
 /* Janus knows no such thing (any more): codes of both plugins. */
 bool janus_says_gone(const struct janus_result *res);
+/* What somebody else made is gone, who may make it again: once it was there, it is waited for. */
+void janus_step_miss(struct step *s, const struct janus_result *res, const char *what);
 /*
  * A start was answered with an error: step_failed() with the peer's words, or step_unsure() when the answer is missing and it
  * may have had an effect.

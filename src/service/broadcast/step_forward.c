@@ -290,7 +290,8 @@ static void forward(struct step *s)
     struct error err = {0};
     int x = make_forward(s, &f, &err);
     if (x < 0) {
-        step_failed(s, &err, true);
+        /* A publisher that returned without its camera may switch it on. */
+        step_failed(s, &err, x != -ENOENT);
     } else {
         JANUS_STEP(s)->call = janus_room_forward(handle_of(s), &f, on_forwarded, s);
     }

@@ -116,6 +116,13 @@ void janus_step_fail(struct step *s, const struct janus_result *res, const char 
     }
 }
 
+void janus_step_miss(struct step *s, const struct janus_result *res, const char *what)
+{
+    struct error err = {0};
+    explain(s, res, what, &err);
+    step_failed(s, &err, false);
+}
+
 void janus_step_on_destroyed(void *user, const struct janus_result *res)
 {
     struct step *s = user;

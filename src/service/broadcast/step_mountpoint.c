@@ -302,7 +302,9 @@ static void on_exists(void *user, const struct janus_result *res,
     char id[MODEL_ID_TEXT_MAX];
     bool wanted = request_of(s)->create_mountpoint;
     JANUS_STEP(s)->call = NULL;
-    if (res->r < 0 && !(janus_says_gone(res) && wanted)) {
+    if (janus_says_gone(res) && !wanted) {
+        janus_step_miss(s, res, "tell of the mountpoint");
+    } else if (res->r < 0 && !janus_says_gone(res)) {
         janus_step_fail(s, res, "tell of the mountpoint");
     } else if (res->r < 0) {
         MOUNTPOINT(s)->tries = 0;

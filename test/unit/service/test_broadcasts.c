@@ -153,7 +153,7 @@ static void on_made(void *user, const struct janus_result *res,
 }
 
 /* As another client: with what has no marker of ours. */
-static void make_mountpoint(struct world *w, int64_t id)
+static int try_mountpoint(struct world *w, int64_t id)
 {
     struct janus_mountpoint m;
     struct janus_track *t = mem_new(struct janus_track);
@@ -172,16 +172,29 @@ static void make_mountpoint(struct world *w, int64_t id)
     w->answered = false;
     janus_streaming_create(janus_server_streaming(w->server), &m, on_made, w);
     RUN_UNTIL(w->l, w->answered);
-    assert_int_equal(w->r, 0);
     model_done(&janus_mountpoint_model, &m);
+    return w->r;
+}
+
+static void make_mountpoint(struct world *w, int64_t id)
+{
+    assert_int_equal(try_mountpoint(w, id), 0);
+}
+
+static void destroy_mountpoint(struct world *w, int64_t id)
+{
+    const struct model_id mid = {.kind = MODEL_ID_INT, .num = id};
+    janus_streaming_destroy(janus_server_streaming(w->server), &mid, NULL, false, on_done, w);
 }
 
 static void replace_mountpoint(struct world *w, int64_t id)
 {
-    const struct model_id mid = {.kind = MODEL_ID_INT, .num = id};
-    janus_streaming_destroy(janus_server_streaming(w->server), &mid, NULL, false, on_done, w);
-    make_mountpoint(w, id + 1000); /* which has its ports now */
-    make_mountpoint(w, id);
+    int64_t other = id + 1000; /* which has its ports then */
+    do {
+        /* A check may see that it is gone, and have it made anew before we can. */
+        destroy_mountpoint(w, id);
+        make_mountpoint(w, other++);
+    } while (try_mountpoint(w, id) != 0);
 }
 
 /* ---- requests ---- */
@@ -342,6 +355,17 @@ static void test_follows_what_it_uses(void **state)
     int64_t port = broadcast_result(b)->mountpoint_response->ports.items[0].port;
     replace_mountpoint(w, 9005);
     RUN_UNTIL(w->l, broadcast_result(b)->mountpoint_response->ports.items[0].port != port);
+    await_up(w, b);
+    /* Gone, it is waited for. */
+    destroy_mountpoint(w, 9005);
+    RUN_UNTIL(w->l, broadcast_result(b)->reason &&
+                        strstr(broadcast_result(b)->reason, "No such mountpoint"));
+    int64_t until = clock_mono_ns() + 1500 * NS_PER_MS;
+    RUN_UNTIL(w->l, clock_mono_ns() > until); /* more tries than a refusal gets */
+    assert_int_not_equal(broadcast_state(b), BROADCAST_FAILED);
+    make_mountpoint(w, 9005);
+    RUN_UNTIL(w->l, !broadcast_result(b)->reason ||
+                        !strstr(broadcast_result(b)->reason, "No such mountpoint"));
     await_up(w, b);
     stop_and_wait(w, b);
     assert_true(has_mountpoint(w, 9005));
