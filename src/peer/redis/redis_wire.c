@@ -17,7 +17,7 @@ typedef int element_count;
 
 struct redis_reader {
     redisReader *hiredis;
-    unsigned elements; /* of the reply that is being read */
+    unsigned elements; /* that the arrays of the reply being read have announced */
     int refused;       /* why a reply could not be taken */
 };
 
@@ -46,18 +46,13 @@ static struct redis_reply *refuse(struct redis_reader *r, int why)
     return NULL;
 }
 
-/* A new one in its place of the tree. NULL: beyond the bounds, or no memory; hiredis ends then. */
+/* A new one in its place of the tree. NULL: no memory; hiredis ends then. */
 static struct redis_reply *add(const redisReadTask *task, enum redis_type type)
 {
-    struct redis_reader *r = task->privdata;
-    if (r->elements >= REDIS_ELEMENTS_MAX) {
-        return refuse(r, -ENOBUFS);
-    }
     struct redis_reply *reply = mem_try_zalloc(sizeof(*reply));
     if (!reply) {
-        return refuse(r, -ENOMEM);
+        return refuse(task->privdata, -ENOMEM);
     }
-    r->elements++;
     reply->type = type;
     reply->text = nothing.text;
     return reply;
@@ -111,6 +106,7 @@ static void *make_array(const redisReadTask *task, element_count n)
             return refuse(r, -ENOMEM);
         }
         reply->n = (unsigned)n;
+        r->elements += (unsigned)n;
     }
     return place(task, reply);
 }

@@ -106,6 +106,7 @@ static void ask_free(struct ask *a)
     }
     out_done(&a->body);
     free(a->found.worker);
+    free(a->found.payload);
     free(a->about);
     free(a->id);
     model_done(&queue_stats_model, &a->stats);
@@ -202,6 +203,16 @@ static int take_nothing(struct ask *a, const struct redis_reply *reply, struct e
     return 0;
 }
 
+/* word, worker, ms, payload */
+static void take_found(struct ask *a, const struct redis_reply *reply)
+{
+    const char *payload = redis_item(reply, 3)->text;
+    a->owned = true;
+    a->found.worker = mem_strdup(redis_item(reply, 1)->text);
+    a->found.expires_at = clock_wall_ns() + redis_int(redis_item(reply, 2), 0) * NS_PER_MS;
+    a->found.payload = *payload ? mem_strdup(payload) : NULL;
+}
+
 static void on_answer(void *user, int r, const struct redis_reply *reply, const struct error *err)
 {
     struct ask *a = user;
@@ -213,11 +224,8 @@ static void on_answer(void *user, int r, const struct redis_reply *reply, const 
             r = a->take(a, reply, &mine);
         } else {
             r = refusal(word, &mine);
-            if (r == -EBUSY && reply->n == 3) { /* with who has it */
-                a->owned = true;
-                a->found.worker = mem_strdup(redis_item(reply, 1)->text);
-                a->found.expires_at =
-                    clock_wall_ns() + redis_int(redis_item(reply, 2), 0) * NS_PER_MS;
+            if (r == -EBUSY && reply->n == 4) {
+                take_found(a, reply); /* with who has it */
             }
         }
     }
@@ -235,17 +243,9 @@ static void submit(struct ask *a)
     a->at_redis = redis_eval(a->q->redis, a->script, 1, args, a->n_args, on_answer, a);
 }
 
-static void write_job(const struct job *job, struct out *o)
-{
-    static const struct model_write_opts opts = {.secrets = MODEL_SECRETS_CLEAR};
-    struct json j = json_init(o);
-    (void)model_write(&job_model, job, &opts, &j);
-}
-
 static int read_job(const struct redis_reply *body, struct job *ret)
 {
-    static const struct model_parse_opts opts = {.max_bytes = JOB_BODY_MAX};
-    return model_parse_json(&job_model, ret, BYTES(body->text, body->len), &opts, NULL);
+    return job_read(ret, BYTES(body->text, body->len), NULL);
 }
 
 /* ---- in ---- */
@@ -261,7 +261,7 @@ static void ask_enqueue(void *user, struct queue_call *call, const struct job *j
 {
     struct redis_queue *q = user;
     struct ask *a = ask_new(q, call, &queue_redis_enqueue, take_nothing);
-    write_job(job, &a->body);
+    job_write(job, &a->body);
     if (a->body.len > JOB_BODY_MAX) {
         a->timer = loop_timer_new(q->config.control, on_too_large, a);
         loop_timer_start(a->timer, 0);
@@ -456,6 +456,7 @@ static void add_owner(struct ask *a, const struct queue_owner *owner)
     add_text(a, owner ? owner->broadcast_id : "");
     add_text(a, owner ? owner->worker : "");
     add_int(a, owner ? ms_from_now(owner->expires_at) : 0);
+    add_text(a, owner ? owner->payload : "");
     a->about = owner ? mem_strdup(owner->broadcast_id) : NULL;
 }
 
@@ -475,7 +476,7 @@ static void ask_settle(void *user, struct queue_call *call, const char *receipt,
     add_text(a, again ? how->job->target : "");
     add_body(a);
     if (again || how->outcome == QUEUE_DEAD) {
-        write_job(how->job, &a->body);
+        job_write(how->job, &a->body);
     }
     add_int(a, q->config.keep);
     add_int(a, q->config.keep_dead);
@@ -583,7 +584,7 @@ static int take_to_retry(struct ask *a, const struct redis_reply *reply, struct 
     }
     job.attempts = 0;
     job.not_before = 0;
-    write_job(&job, &a->body);
+    job_write(&job, &a->body);
     model_done(&job_model, &job);
     a->script = &queue_redis_requeue;
     a->take = take_nothing;
@@ -621,10 +622,8 @@ static void ask_disown(void *user, struct queue_call *call, const char *broadcas
 
 static int take_owner(struct ask *a, const struct redis_reply *reply, struct error *err)
 {
-    a->owned = reply->n == 3;
-    if (a->owned) {
-        a->found.worker = mem_strdup(redis_item(reply, 1)->text);
-        a->found.expires_at = clock_wall_ns() + redis_int(redis_item(reply, 2), 0) * NS_PER_MS;
+    if (reply->n == 4) {
+        take_found(a, reply);
     }
     return 0;
 }
@@ -652,8 +651,9 @@ static void ask_reap(void *user, struct queue_call *call)
     job.id = mem_strdup("@id@");
     job.kind = mem_strdup("adopt_broadcast");
     job.broadcast_id = mem_strdup("@broadcast@");
+    job.payload = mem_strdup("@payload@"); /* what takes its place is JSON */
     job.created_at = clock_wall_ns();
-    write_job(&job, &a->body);
+    job_write(&job, &a->body);
     model_done(&job_model, &job);
     add_body(a);
     for (unsigned i = 0; i < REAP_IDS; i++) {

@@ -95,10 +95,14 @@ local function group_of(s)                                                      
     if t.name == G then return t end                                                               \
   end                                                                                              \
 end                                                                                                \
-local function own(broadcast, worker, ttl)                                                         \
+local function about(broadcast) return call('HGET', P .. 'about', broadcast) or "" end             \
+local function own(broadcast, worker, ttl, payload)                                              \
   local cur = call('HGET', P .. 'owners', broadcast)                                               \
   local till = tonumber(call('ZSCORE', P .. 'expiry', broadcast) or 0)                             \
-  if cur and cur ~= worker and till > now then return {'busy', cur, till - now} end                \
+  if cur and cur ~= worker and till > now then                       \
+    return {'busy', cur, till - now, about(broadcast)}                                             \
+  end                                                                                              \
+  if payload ~= "" then call('HSET', P .. 'about', broadcast, payload) end                         \
   call('HSET', P .. 'owners', broadcast, worker)                                                   \
   call('ZADD', P .. 'expiry', now + ttl, broadcast)                                                \
 end                                                                                                \
@@ -212,7 +216,7 @@ local id = ARGV[2]
 local how = ARGV[4]
 if not held(id, ARGV[3]) then return {'stale'} end
 if ARGV[10] ~= "" then
-  local busy = own(ARGV[10], ARGV[11], tonumber(ARGV[12]))
+  local busy = own(ARGV[10], ARGV[11], tonumber(ARGV[12]), ARGV[13])
   if busy then return busy end
 end
 if how == 'retry' or how == 'release' then
@@ -337,12 +341,13 @@ return {'ok'}
 )};
 
 struct redis_script queue_redis_own = {.text = COMMON LUA(
-return own(ARGV[2], ARGV[3], tonumber(ARGV[4])) or {'ok'}
+return own(ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]) or {'ok'}
 )};
 
 struct redis_script queue_redis_disown = {.text = COMMON LUA(
 if call('HGET', P .. 'owners', ARGV[2]) == ARGV[3] then
   call('HDEL', P .. 'owners', ARGV[2])
+  call('HDEL', P .. 'about', ARGV[2])
   call('ZREM', P .. 'expiry', ARGV[2])
 end
 return {'ok'}
@@ -352,7 +357,7 @@ struct redis_script queue_redis_owner = {.text = COMMON LUA(
 local worker = call('HGET', P .. 'owners', ARGV[2])
 local till = tonumber(call('ZSCORE', P .. 'expiry', ARGV[2]) or 0)
 if not worker or till <= now then return {'ok'} end
-return {'ok', worker, till - now}
+return {'ok', worker, till - now, about(ARGV[2])}
 )};
 
 /*
@@ -380,8 +385,12 @@ for i, broadcast in ipairs(call('ZRANGEBYSCORE', P .. 'expiry', '-inf', now, 'LI
   local id = ARGV[2 + i]
   local text = ARGV[2]:gsub('@id@', function() return id end)
   text = text:gsub('@broadcast@', function() return quoted(broadcast) end)
+  local payload = about(broadcast)
+  if payload ~= "" then payload = '"payload":' .. payload .. ',' end
+  text = text:gsub('"payload":"@payload@",', function() return payload end)
   create(id, "", 0, text)
   call('HDEL', P .. 'owners', broadcast)
+  call('HDEL', P .. 'about', broadcast)
   call('ZREM', P .. 'expiry', broadcast)
   if worker then gone(worker) end
   n = n + 1
