@@ -391,10 +391,8 @@ static void on_listened(void *user, int r, const struct redis_reply *reply, cons
     q->listening = false;
     if (r < 0) {
         loop_timer_start(q->trouble, TROUBLE_MS);
-    } else if (reply->type == REDIS_NIL) {
-        listen_on(q);
     } else {
-        wake_all(q);
+        wake_all(q); /* in any case: a stream that was made anew may have smaller ids */
     }
 }
 
