@@ -81,7 +81,10 @@ test("commands, configuration keys, routes, metrics, functions and files that ar
   const metrics = new Set([...wanted["docs/metrics.md"].matchAll(/^\| `(mast_[a-z0-9_]+)`/gm)].map((m) => m[1]));
   // The functions and structs of the C API; `mast_av_*` are all that begin so.
   const headers = (await readdir(join(ROOT, "include/mast"))).map((f) => readFile(join(ROOT, "include/mast", f), "utf8"));
-  const names = new Set([...metrics, "mast_permissions", ...(await Promise.all(headers)).join("\n").match(/\bmast_[a-z0-9_]+/g)]);
+  // And the metrics that an embedder's observer is told.
+  const embed = await Promise.all((await readdir(join(ROOT, "src/embed"))).filter((f) => f.endsWith(".c")).map((f) => readFile(join(ROOT, "src/embed", f), "utf8")));
+  const told = [...embed.join("\n").matchAll(/"(mast_[a-z0-9_]+)"/g)].map((m) => m[1]);
+  const names = new Set([...metrics, ...told, "mast_permissions", ...(await Promise.all(headers)).join("\n").match(/\bmast_[a-z0-9_]+/g)]);
   const isNamed = (name) => names.has(name) || (name.endsWith("_") && [...names].some((n) => n.startsWith(name)));
   const routes = [...wanted["docs/api.md"].matchAll(/^### ([A-Z]+) (\/\S+)$/gm)].map(
     (m) => new RegExp(`^${m[2].replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{path\}/g, ".+").replace(/\{\w+\}/g, "[^/]+")}$`),

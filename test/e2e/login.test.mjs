@@ -170,7 +170,7 @@ test("the page asks, lists, plays, and forgets", async () => {
     }
     await page.keyboard.press("Escape");
     await page.keyboard.press("Escape");
-    assert.ok(await page.evaluate(() => document.querySelector(".login").matches(":modal")));
+    await page.waitForFunction(() => document.querySelector(".login").matches(":modal"));
     await page.locator(".login input[name=user]").fill(EYE.user);
     await page.locator(".login input[name=password]").fill("wrong-password");
     await page.locator(".login button[type=submit]").click();
