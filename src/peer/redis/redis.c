@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See redis.h. What is sent first on each connection is AUTH, SELECT and PING; the answer to PING makes it UP. */
+/* See redis.h. What is sent first on each connection is AUTH, SELECT and PING;
+ * the answer to PING makes it UP. */
 #include "peer/redis/redis.h"
 
 #include "base/clock.h"
@@ -39,7 +40,9 @@ struct redis {
     struct list refused; /* answered at the end of this pass */
     struct loop_task answer_refused;
     unsigned n_calls;
-    struct out held;
+    struct out held;             /* to be sent: with the end of this pass, or once there is a
+                      connection */
+    struct loop_task flush;      /* so that a pass is one buffer, however many commands it is */
     struct loop_timer *deadline; /* of the first of calls */
     struct loop_timer *again;
     unsigned backoff_ms;
@@ -55,7 +58,8 @@ struct redis_call {
     int64_t time_ns; /* it may take */
     struct redis_script *script;
     unsigned n_tail;
-    struct out tail; /* of a script, until it is known to be there: what follows the hash */
+    struct out tail; /* of a script, until it is known to be there: what follows
+                      the hash */
     int refused;
     bool internal;
 };
@@ -91,7 +95,8 @@ static int error_of(const char *text)
             return known[i].r;
         }
     }
-    /* Of a script: "ERR Error running script ... -NOPERM ..." (6), "NOPERM ... script: ..." (7). */
+    /* Of a script: "ERR Error running script ... -NOPERM ..." (6), "NOPERM ...
+   * script: ..." (7). */
     return strstr(text, "NOPERM") || strstr(text, "can't run this command") ? -EACCES
            : strstr(text, "WRONGTYPE")                                      ? -EINVAL
                                                                             : -EREMOTEIO;
@@ -183,6 +188,17 @@ static void refuse(struct redis_call *c, int res)
     loop_defer(c->r->loop, LOOP_STAGE_NOTIFY, &c->r->answer_refused);
 }
 
+static void on_flush(struct loop_task *t)
+{
+    struct redis *r = CONTAINER_OF(t, struct redis, flush);
+    if (r->state == REDIS_UP && r->held.len > 0) {
+        conn_send_bytes(r->conn, out_view(&r->held));
+        out_done(&r->held);
+        r->held = (struct out){0};
+        arm_deadline(r);
+    }
+}
+
 static struct redis_call *call_new(struct redis *r, unsigned extra_ms, redis_fn fn, void *user)
 {
     struct redis_call *c = mem_new(struct redis_call);
@@ -204,24 +220,16 @@ static void send_call(struct redis_call *c, struct bytes head, struct bytes tail
         refuse(c, r->down.code ? r->down.code : -EAGAIN);
         return;
     }
-    size_t waiting = r->state == REDIS_UP ? conn_queued(r->conn) : r->held.len;
+    size_t waiting = r->held.len + (r->conn ? conn_queued(r->conn) : 0);
     if (r->n_calls > REDIS_CALLS_MAX || waiting + head.len + tail.len > REDIS_OUT_MAX) {
         refuse(c, -EAGAIN);
         return;
     }
-    bool first = list_empty(&r->calls);
     list_append(&r->calls, &c->node);
+    out_bytes(&r->held, head);
+    out_bytes(&r->held, tail);
     if (r->state == REDIS_UP) {
-        conn_send_bytes(r->conn, head);
-        if (tail.len > 0) {
-            conn_send_bytes(r->conn, tail);
-        }
-        if (first) {
-            arm_deadline(r);
-        }
-    } else {
-        out_bytes(&r->held, head);
-        out_bytes(&r->held, tail);
+        loop_defer(r->loop, LOOP_STAGE_WRITE, &r->flush);
     }
 }
 
@@ -373,7 +381,8 @@ static void on_deadline(void *user)
     lose(r, &err);
 }
 
-/* The script is not there, after a restart or SCRIPT FLUSH: once more, whole. */
+/* The script is not there, after a restart or SCRIPT FLUSH: once more, whole.
+ */
 static void send_whole(struct redis_call *c)
 {
     _cleanup_(out_done) struct out head = {0};
@@ -466,11 +475,7 @@ static void on_ping(void *user, int res, const struct redis_reply *reply, const 
     r->backoff_ms = BACKOFF_MS;
     r->down = (struct error){0};
     r->state = REDIS_UP;
-    if (r->held.len > 0) {
-        conn_send_bytes(r->conn, out_view(&r->held));
-        out_done(&r->held);
-        r->held = (struct out){0};
-    }
+    on_flush(&r->flush);
     log_debug("%s: connected", r->name);
     (void)tell(r, REDIS_UP);
 }
@@ -565,6 +570,7 @@ struct redis *redis_new(const struct redis_config *config, struct error *err)
     list_init(&r->calls);
     list_init(&r->refused);
     loop_task_init(&r->answer_refused, on_refused);
+    loop_task_init(&r->flush, on_flush);
     r->deadline = loop_timer_new(r->loop, on_deadline, r);
     r->again = loop_timer_new(r->loop, on_again, r);
     connect_now(r);
@@ -593,6 +599,7 @@ struct redis *redis_free(struct redis *r)
     free_calls(&r->calls);
     free_calls(&r->refused);
     loop_task_cancel(&r->answer_refused);
+    loop_task_cancel(&r->flush);
     loop_timer_free(r->deadline);
     loop_timer_free(r->again);
     out_done(&r->held);

@@ -237,6 +237,14 @@ static void test_a_real_one(void **state)
     ask(g, "PING", NULL, NULL);
     RUN_UNTIL(g->l, g->answers > before);
     assert_int_equal(g->answers, before + 1);
+    /* As many at once as there may be. */
+    before = g->answers;
+    for (int i = 0; i < REDIS_CALLS_MAX; i++) {
+        redis_eval(g->r, &script, 1, args, 2, on_answer, g);
+    }
+    RUN_UNTIL(g->l, g->answers == before + REDIS_CALLS_MAX);
+    assert_int_equal(g->last, 0);
+    assert_int_equal(g->states[REDIS_WAITING], 0);
     /* Killed: told, answered at once, and found again. */
     real_redis_kill(s);
     RUN_UNTIL(g->l, g->states[REDIS_WAITING] > 0);
