@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
-import { get } from "node:http";
+import { createServer, get } from "node:http";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 
@@ -27,6 +27,7 @@ const secrets = {
   roomPin: "seventh-pin-of-a-room",
   obs: "eighth-password-of-obs",
   input: "ninth-password-in-a-url",
+  webhook: "tenth-secret-of-a-webhook",
 };
 
 const video = { type: "video", mid: "v", codec: "h264", pt: 96, port: 0 };
@@ -46,6 +47,8 @@ if (inOwnNetwork(import.meta.url)) {
 function defineTests() {
   let janus;
   let mast;
+  let hook;
+  const hooked = []; // events by the webhook
   let said = ""; // all that came out of it: answers, commands, events
   let logs = "";
 
@@ -58,6 +61,16 @@ function defineTests() {
     });
     janus.streamingKey = secrets.streaming;
     janus.roomKey = secrets.room;
+    hook = createServer((req, res) => {
+      let body = "";
+      req.on("data", (d) => (body += d));
+      req.on("end", () => {
+        said += body;
+        hooked.push(JSON.parse(body));
+        res.end();
+      });
+    });
+    await new Promise((done) => hook.listen(0, "127.0.0.1", done));
     mast = await Mast.start({
       config: {
         watch: false,
@@ -67,6 +80,7 @@ function defineTests() {
           { name: "main", url: janus.url, api_secret: secrets.api, admin_key: secrets.streaming, room_admin_key: secrets.room, public_url: "wss://janus.example.org" },
           { name: "gone", url: "ws://127.0.0.1:9" },
         ],
+        webhooks: [{ name: "all", url: `http://127.0.0.1:${hook.address().port}/`, events: ["broadcast_*"], secret: secrets.webhook }],
       },
     });
     listen();
@@ -77,6 +91,8 @@ function defineTests() {
   after(async () => {
     await mast?.close();
     await janus?.close();
+    hook?.closeAllConnections();
+    hook?.close();
   });
 
   // Events until the server ends.
@@ -144,6 +160,24 @@ function defineTests() {
     assert.equal((await broadcast("stop", "cli")).code, 0);
     assert.equal((await broadcast("forget", "cli")).code, 0);
     assert.equal((await broadcast("show", "cli")).code, 1);
+  });
+
+  test("the same events by the feed, a webhook, the log and /metrics", async () => {
+    const types = ["broadcast_starting", "broadcast_running", "broadcast_stopping", "broadcast_stopped"];
+    const counts = () => Promise.all(types.map((type) => mast.metric(`mast_broadcast_events_total{type="${type}"}`)));
+    const [before, at] = [await counts(), mast.log.length];
+    assert.equal((await broadcast("start", "frontend", "--id", "told", "--room", "4321", "--mountpoint", "9001")).code, 0);
+    assert.equal((await broadcast("stop", "told")).code, 0);
+    const webhook = await eventually("the webhook has heard of it", () => {
+      const of = hooked.filter((e) => JSON.stringify(e).includes('"told"')).map((e) => e.type);
+      return of.includes("broadcast_stopped") && of;
+    });
+    assert.deepEqual(webhook, types);
+    const feed = (await broadcast("logs", "told")).out.split("\n").map((l) => l.split(/ +/)[1]);
+    assert.deepEqual(feed.filter((t) => t?.startsWith("broadcast_")), types);
+    assert.deepEqual([...mast.log.slice(at).matchAll(/broadcast told: event (broadcast_\w+)/g)].map((m) => m[1]), types);
+    assert.deepEqual(await counts(), before.map((n) => (n || 0) + 1));
+    assert.equal((await broadcast("forget", "told")).code, 0);
   });
 
   test("by HTTP: a request with secrets, the list and its pages, health, plan, stop", async () => {
