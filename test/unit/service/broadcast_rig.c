@@ -55,13 +55,18 @@ void broadcast_rig_leave(struct broadcast_rig *g, enum broadcasts_leave how)
     RUN_UNTIL(g->l, g->left);
 }
 
-void broadcast_rig_done(struct broadcast_rig *g)
+void broadcast_rig_remove(struct broadcast_rig *g)
 {
     char cmd[96];
-    broadcast_rig_leave(g, BROADCASTS_STOP);
     broadcast_rig_drop(g);
     snprintf(cmd, sizeof(cmd), "rm -r %s", g->dir);
     assert_int_equal(system(cmd), 0);
+}
+
+void broadcast_rig_done(struct broadcast_rig *g)
+{
+    broadcast_rig_leave(g, BROADCASTS_STOP);
+    broadcast_rig_remove(g);
 }
 
 struct broadcast *broadcast_rig_begin(struct broadcast_rig *g, const char *json)

@@ -25,7 +25,9 @@ void broadcast_rig_open(struct broadcast_rig *g, const struct janus_server_confi
 /* As a kill -9 would: nothing outside is undone. */
 void broadcast_rig_drop(struct broadcast_rig *g);
 void broadcast_rig_leave(struct broadcast_rig *g, enum broadcasts_leave how);
-/* Leaves, drops, removes the folder. */
+/* Drops, removes the folder. */
+void broadcast_rig_remove(struct broadcast_rig *g);
+/* Leaves first. */
 void broadcast_rig_done(struct broadcast_rig *g);
 /* What is refused fails the test. */
 struct broadcast *broadcast_rig_begin(struct broadcast_rig *g, const char *json);

@@ -2,6 +2,8 @@
 /* Broadcasts at a Janus that answers when, and as, a test wants: what happens between a question and its answer. */
 #include "../unit.h"
 
+#include "broadcast_rig.h"
+
 #include "../await.h"
 #include "../peer/fake_plugins.h"
 #include "base/mem.h"
@@ -15,11 +17,7 @@
 struct world {
     struct loop *l;
     struct fake_plugins fake;
-    char dir[64];
-    struct store *store;
-    struct seal_ring *ring;
-    struct janus_servers *janus;
-    struct broadcasts *service;
+    struct broadcast_rig rig;
     struct out events;
     unsigned debt_ms;
     const char *janus_name;
@@ -34,36 +32,21 @@ static void on_event(void *user, const char *type, const char *id, const char *d
 
 static void open_service(struct world *w)
 {
-    struct error err = {0};
-    struct janus_server_config jc = {.name = (char *)w->janus_name, .url = w->fake.janus.peer.url};
-    if (store_open(&(struct store_config){.dir = w->dir}, &w->store, &err) < 0 ||
-        seal_ring_open(w->dir, &w->ring, &err) < 0) {
-        fail_msg("%s", err.text);
-    }
-    w->janus = janus_servers_new(w->l, &jc, 1);
+    const struct janus_server_config jc = {.name = (char *)w->janus_name,
+                                           .url = w->fake.janus.peer.url};
     const struct broadcasts_config config = {
-        .control = w->l,
-        .store = w->store,
-        .ring = w->ring,
-        .janus = w->janus,
         .observer = {.on_event = on_event, .user = w},
         .pace = {.first_ms = 20, .max_ms = 50, .check_ms = 50},
         .debt_ms = w->debt_ms,
         .keep_ns = w->keep_ns,
         .tidy_ms = 10,
     };
-    w->service = broadcasts_new(&config);
-    if (broadcasts_load(w->service, &err) < 0) {
-        fail_msg("%s", err.text);
-    }
+    broadcast_rig_open(&w->rig, &jc, &config);
 }
 
 static void drop_service(struct world *w)
 {
-    w->service = broadcasts_free(w->service);
-    w->janus = janus_servers_free(w->janus);
-    w->store = store_close(w->store);
-    w->ring = seal_ring_free(w->ring);
+    broadcast_rig_drop(&w->rig);
 }
 
 static struct world *world_new(void)
@@ -73,8 +56,7 @@ static struct world *world_new(void)
     w->debt_ms = 100;
     w->janus_name = "main";
     fake_plugins_start(&w->fake, w->l);
-    snprintf(w->dir, sizeof(w->dir), "/tmp/mast-test-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
+    broadcast_rig_init(&w->rig, w->l);
     open_service(w);
     return w;
 }
@@ -87,17 +69,14 @@ static void on_left(void *user)
 static void leave(struct world *w, enum broadcasts_leave how)
 {
     w->left = false;
-    broadcasts_leave(w->service, how, 60000, on_left, w);
+    broadcasts_leave(w->rig.service, how, 60000, on_left, w);
 }
 
 static void world_free(struct world *w)
 {
-    char cmd[96];
-    drop_service(w);
+    broadcast_rig_remove(&w->rig);
     fake_plugins_stop(&w->fake);
     loop_free(w->l);
-    snprintf(cmd, sizeof(cmd), "rm -r %s", w->dir);
-    assert_int_equal(system(cmd), 0);
     out_done(&w->events);
     free(w);
 }
@@ -109,14 +88,7 @@ static void world_free(struct world *w)
 
 static struct broadcast *begin(struct world *w, const char *json)
 {
-    struct broadcast_request q;
-    struct broadcast *b = NULL;
-    struct error err = {0};
-    if (broadcast_request_parse(&q, BYTES_STR(json), 0, &err) < 0 ||
-        broadcasts_start(w->service, &q, &b, &err) < 0) {
-        fail_msg("%s: %s", err.where, err.text);
-    }
-    return b;
+    return broadcast_rig_begin(&w->rig, json);
 }
 
 static const char frontend[] = "{\"id\":\"one\",\"source_kind\":\"frontend_owned\",\"room_id\":5,"
@@ -165,7 +137,7 @@ static struct broadcast *begin_again(struct world *w)
     drop_service(w);
     w->fake.hold = NULL;
     open_service(w);
-    return broadcasts_find(w->service, "one");
+    return broadcasts_find(w->rig.service, "one");
 }
 
 static void nothing_is_left(struct world *w)
@@ -400,9 +372,9 @@ static void test_who_pays_a_debt_is_kept(void **state)
     while (clock_mono_ns() < end) {
         loop_run_once(w->l, 5);
     }
-    assert_non_null(broadcasts_find(w->service, "one"));
+    assert_non_null(broadcasts_find(w->rig.service, "one"));
     fake_plugins_release(&w->fake);
-    RUN_UNTIL(w->l, !broadcasts_find(w->service, "one"));
+    RUN_UNTIL(w->l, !broadcasts_find(w->rig.service, "one"));
     nothing_is_left(w);
     world_free(w);
 }
@@ -585,7 +557,7 @@ static void test_forwarders_to_former_ports_are_stopped(void **state)
 /* The next process knows the server by another name, or by that of before. */
 static struct broadcast *begin_again_with(struct world *w, const char *janus)
 {
-    const struct broadcast *b = broadcasts_find(w->service, "one");
+    const struct broadcast *b = broadcasts_find(w->rig.service, "one");
     RUN_UNTIL(w->l, !b->op && !loop_task_pending(&b->save));
     w->janus_name = janus;
     return begin_again(w);
